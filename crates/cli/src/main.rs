@@ -1,0 +1,3 @@
+//! The roadscribe binary: one file per verb.
+
+fn main() {}

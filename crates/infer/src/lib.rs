@@ -1,0 +1,1 @@
+//! Generation on a list of clips with provenance.

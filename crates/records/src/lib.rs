@@ -1,0 +1,1 @@
+//! On-disk contracts of Roadscribe: samples, predictions, manifests, JSONL.

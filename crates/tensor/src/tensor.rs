@@ -1,0 +1,138 @@
+//! A dense row-major array on a device.
+
+use crate::{Device, Error, Result};
+
+/// A dense, contiguous, row-major array of f32 compute values on one [`Device`].
+///
+/// `Clone` copies the memory. Ops return fresh tensors or accumulate into `&mut Tensor`.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    storage: Storage,
+    shape: Vec<usize>,
+}
+
+#[derive(Clone, Debug)]
+enum Storage {
+    Cpu(Vec<f32>),
+}
+
+impl Tensor {
+    /// A tensor of zeros of the given shape.
+    pub fn zeros(device: &Device, shape: &[usize]) -> Self {
+        let len = shape.iter().product();
+        let storage = match device {
+            Device::Cpu => Storage::Cpu(vec![0.0; len]),
+        };
+        Self { storage, shape: shape.to_vec() }
+    }
+
+    /// A tensor of zeros with the shape and device of `self`.
+    pub fn zeros_like(&self) -> Self {
+        Self::zeros(&self.device(), &self.shape)
+    }
+
+    /// Moves host values, row-major, to a device.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of values is not the product of `shape`.
+    pub fn from_vec(device: &Device, data: Vec<f32>, shape: &[usize]) -> Result<Self> {
+        if data.len() != shape.iter().product::<usize>() {
+            return Err(Error::shape("from_vec", "data", format!("{} values for {shape:?}", shape.iter().product::<usize>()), &[data.len()]));
+        }
+        let storage = match device {
+            Device::Cpu => Storage::Cpu(data),
+        };
+        Ok(Self { storage, shape: shape.to_vec() })
+    }
+
+    /// The device that holds the values.
+    pub fn device(&self) -> Device {
+        match self.storage {
+            Storage::Cpu(_) => Device::Cpu,
+        }
+    }
+
+    /// Extent of every dimension, outermost first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Product of all dimensions but the last (1 for a vector).
+    pub fn rows(&self) -> usize {
+        self.shape.iter().rev().skip(1).product()
+    }
+
+    /// Extent of the last dimension (1 for a scalar).
+    pub fn cols(&self) -> usize {
+        self.shape.last().copied().unwrap_or(1)
+    }
+
+    /// The same values under another shape of equal size; no copy.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the sizes differ.
+    pub fn reshape(mut self, shape: &[usize]) -> Result<Self> {
+        if self.len() != shape.iter().product::<usize>() {
+            return Err(Error::shape("reshape", "self", format!("{shape:?}"), &self.shape));
+        }
+        self.shape = shape.to_vec();
+        Ok(self)
+    }
+
+    /// A host copy of all values, row-major.
+    pub fn to_vec(&self) -> Vec<f32> {
+        match &self.storage {
+            Storage::Cpu(data) => data.clone(),
+        }
+    }
+
+    /// Overwrites all values from the host.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of values differs.
+    pub fn copy_from_slice(&mut self, data: &[f32]) -> Result<()> {
+        if data.len() != self.len() {
+            return Err(Error::shape("copy_from_slice", "data", format!("{} values", self.len()), &[data.len()]));
+        }
+        match &mut self.storage {
+            Storage::Cpu(own) => own.copy_from_slice(data),
+        }
+        Ok(())
+    }
+
+    /// Sets every value to zero.
+    pub fn fill_zero(&mut self) {
+        match &mut self.storage {
+            Storage::Cpu(data) => data.fill(0.0),
+        }
+    }
+
+    /// Host values, for the CPU half of an op (other devices are dispatched before this is called).
+    pub(crate) fn cpu(&self) -> &[f32] {
+        match &self.storage {
+            Storage::Cpu(data) => data,
+        }
+    }
+
+    /// Mutable host values, for the CPU half of an op.
+    pub(crate) fn cpu_mut(&mut self) -> &mut [f32] {
+        match &mut self.storage {
+            Storage::Cpu(data) => data,
+        }
+    }
+
+    /// Checks that the shape is exactly `expected`.
+    pub(crate) fn expect(&self, op: &'static str, what: &'static str, expected: &[usize]) -> Result<()> {
+        if self.shape == expected { Ok(()) } else { Err(Error::shape(op, what, format!("{expected:?}"), &self.shape)) }
+    }
+}

@@ -1,0 +1,1 @@
+//! Supervised fine-tuning: plan, loader, step, schedule, checkpoint.

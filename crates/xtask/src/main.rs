@@ -1,0 +1,3 @@
+//! Developer tools: tidy, golden, golden-processor.
+
+fn main() {}
