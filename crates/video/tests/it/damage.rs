@@ -104,8 +104,10 @@ fn flipped_bits_in_frames_mark_the_clip() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clip.mp4");
     let mut bytes = good;
-    for byte in bytes[index / 2..index / 2 + 40].iter_mut() {
-        *byte ^= 0x5a;
+    for nth in 1..8 {
+        for byte in &mut bytes[index * nth / 8..index * nth / 8 + 40] {
+            *byte ^= 0x5a;
+        }
     }
     std::fs::write(&path, bytes).unwrap();
     for backend in crate::backends() {
