@@ -1,4 +1,5 @@
 //! Weight files against the reference implementation, against damage, and against the round trip.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod damage;
 mod export;
