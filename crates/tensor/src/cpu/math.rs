@@ -45,16 +45,16 @@ const LANES: usize = 16;
 
 /// Sum of `f(i)` over `0..n` in a fixed order of 16 f64 lanes.
 #[inline(always)]
-pub(crate) fn sum_by(n: usize, f: impl Fn(usize) -> f32) -> f64 {
+pub(crate) fn sum_by<T: Into<f64>>(n: usize, f: impl Fn(usize) -> T) -> f64 {
     let mut lanes = [0f64; LANES];
     let whole = n - n % LANES;
     for base in (0..whole).step_by(LANES) {
         for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += f64::from(f(base + lane));
+            *sum += f(base + lane).into();
         }
     }
     for (lane, i) in (whole..n).enumerate() {
-        lanes[lane] += f64::from(f(i));
+        lanes[lane] += f(i).into();
     }
     lanes.iter().sum()
 }
