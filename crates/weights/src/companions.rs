@@ -1,0 +1,46 @@
+//! The small files beside the weights that make a folder loadable by others.
+
+use std::{fs, path::Path};
+
+use crate::{Error, Result, write_file_atomic};
+
+/// What transformers and vLLM read beside the weights of the supported families.
+const COMPANIONS: [&str; 16] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "spm.model",
+    "chat_template.json",
+    "chat_template.jinja",
+    "processor_config.json",
+    "preprocessor_config.json",
+    "video_preprocessor_config.json",
+    "LICENSE",
+    "NOTICE",
+];
+
+/// Copies configuration, tokenizer and processor files of one model folder into another, where they are missing.
+///
+/// Returns the names copied. A file that is already in `to` stays as it is (a `config.json` written by the caller);
+/// code, pickles and unknown files are never copied.
+///
+/// # Errors
+/// [`Error::Io`] with the file.
+pub fn copy_companions(from: &Path, to: &Path) -> Result<Vec<&'static str>> {
+    let mut copied = Vec::new();
+    for name in COMPANIONS {
+        let (source, target) = (from.join(name), to.join(name));
+        if !source.is_file() || target.exists() {
+            continue;
+        }
+        let bytes = fs::read(&source).map_err(|e| Error::io(&source, "read", e))?;
+        write_file_atomic(&target, |out| out.write_all(&bytes))?;
+        copied.push(name);
+    }
+    Ok(copied)
+}
