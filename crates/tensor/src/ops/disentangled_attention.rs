@@ -178,3 +178,79 @@ fn log_bucket(distance: i64, buckets: i64, max_position: i64) -> i64 {
     let magnitude = (growth * (mid - 1) as f32).ceil() as i64;
     magnitude.saturating_add(mid).saturating_mul(distance.signum())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, random, weigh, wide};
+
+    #[test]
+    fn buckets_equal_those_of_transformers() {
+        // (buckets, largest distance, [(distance, bucket)]), from `make_log_bucket_position`.
+        type Pairs = &'static [(i64, i64)];
+        let cases: [(i64, i64, Pairs); 3] = [
+            (8, 32, &[(0, 0), (4, 4), (5, 5), (7, 5), (8, 6), (15, 6), (16, 7), (31, 7), (32, 8), (61, 8), (62, 9)]),
+            (32, 64, &[(16, 16), (17, 17), (18, 18), (19, 18), (20, 19), (27, 22), (28, 23), (30, 23), (31, 24), (63, 31), (64, 32), (76, 34)]),
+            (256, 512, &[(128, 128), (129, 129), (200, 169), (255, 192), (300, 207), (511, 255), (512, 256), (700, 284)]),
+        ];
+        for (buckets, max_position, pairs) in cases {
+            for &(distance, bucket) in pairs {
+                assert_eq!(log_bucket(distance, buckets, max_position), bucket, "{buckets} {max_position} {distance}");
+                assert_eq!(log_bucket(-distance, buckets, max_position), -bucket);
+            }
+        }
+    }
+
+    /// One query at a time, straight from the definition, in f64.
+    fn naive(operands: &[Tensor; 5], lengths: &[u32], config: Config, span: i64) -> Vec<f64> {
+        let [q, k, v, pos_key, pos_query] = operands.each_ref().map(wide);
+        let (d, width) = (config.head_dim, config.heads * config.head_dim);
+        let terms = 1 + usize::from(config.c2p) + usize::from(config.p2c);
+        let mut out = vec![0.0; q.len()];
+        for bounds in lengths.windows(2) {
+            let tokens = bounds[0] as usize..bounds[1] as usize;
+            for (i, h) in tokens.clone().flat_map(|i| (0..config.heads).map(move |h| (i, h))) {
+                let at = |row: usize| row * width + h * d..row * width + h * d + d;
+                let score = |j: usize| {
+                    let bucket = |distance: i64| match config.position_buckets {
+                        0 => distance,
+                        buckets => log_bucket(distance, i64::from(buckets), i64::from(config.max_relative_positions)),
+                    };
+                    let distance = i as i64 - j as i64;
+                    let c2p_row = (bucket(distance) + span).clamp(0, 2 * span - 1) as usize;
+                    let p2c_row = (-bucket(-distance) + span).clamp(0, 2 * span - 1) as usize;
+                    let c2p = if config.c2p { weigh(&q[at(i)], &pos_key[at(c2p_row)]) } else { 0.0 };
+                    let p2c = if config.p2c { weigh(&k[at(j)], &pos_query[at(p2c_row)]) } else { 0.0 };
+                    ((weigh(&q[at(i)], &k[at(j)]) + c2p + p2c) / ((d * terms) as f64).sqrt()).exp()
+                };
+                let weights: Vec<f64> = tokens.clone().map(score).collect();
+                let sum: f64 = weights.iter().sum();
+                for (j, weight) in tokens.clone().zip(&weights) {
+                    at(i).zip(at(j)).for_each(|(to, from)| out[to] += weight / sum * v[from]);
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        for (c2p, p2c, position_buckets) in [(true, true, 8), (true, false, 8), (false, true, 0), (false, false, 0)] {
+            let config = Config { heads: 2, head_dim: 5, c2p, p2c, position_buckets, max_relative_positions: 32 };
+            let span = span(config).unwrap();
+            let cu_seqlens = [0, 1, 18, 18, 150];
+            let segments = Segments::packed(&Device::Cpu, &cu_seqlens).unwrap();
+            let operands = [1, 2, 3, 4, 5].map(|seed| random(&[if seed < 4 { 150 } else { 2 * span }, 10], seed));
+            let [q, k, v, pos_key, pos_query] = &operands;
+            let out = forward(q, k, v, pos_key, pos_query, &segments, config).unwrap();
+            check_close("out", &out, &naive(&operands, &cu_seqlens, config, span as i64), 1e-6);
+        }
+    }
+
+    #[test]
+    fn empty_spans_are_errors() {
+        let config = Config { heads: 1, head_dim: 4, c2p: true, p2c: true, position_buckets: 0, max_relative_positions: 0 };
+        assert!(span(config).is_err());
+        assert!(span(Config { position_buckets: 1, max_relative_positions: 8, ..config }).is_err());
+    }
+}
