@@ -9,9 +9,6 @@ pub enum Error {
     /// The model cannot be loaded or run.
     #[error(transparent)]
     Model(#[from] models::Error),
-    /// The weights cannot be read.
-    #[error(transparent)]
-    Weights(#[from] weights::Error),
     /// The model folder's tokenizer or processor files cannot be used.
     #[error(transparent)]
     Processor(#[from] processor::Error),

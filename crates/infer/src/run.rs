@@ -1,6 +1,6 @@
 //! A run over a list of requests: decode, encode, generate, record; resumes where it stopped.
 
-use crate::{Error, Request, Result, engine};
+use crate::{Request, Result, engine};
 use models::Vlm;
 use processor::{Overlength, Part, PixelBudget, Processor, Purpose, Role, Turn, VideoInput};
 use records::{ContentHash, Outcome, Prediction, Sampling, jsonl};
@@ -174,7 +174,8 @@ impl Run<'_> {
             weight_hash: self.weight_hash.clone(),
             task: self.settings.task.clone(),
             frame_indices,
-            pixel_budget: recorded(&self.settings.budget),
+            resized_size: clip.map(|clip| [clip.resized_height, clip.resized_width]).ok(),
+            pixel_budget: recorded(self.settings.budget),
             prompt_hash: prompt_hash(request),
             sampling: self.settings.sampling,
             outcome,
@@ -198,11 +199,8 @@ impl Run<'_> {
             Err(e) => return Ok(Outcome::Failed { error: e.to_string() }),
         };
         let tokenizer = self.processor.tokenizer();
-        let mut stream = tokenizer.stream();
-        let mut on_token = |id: u32| match stream.push(id) {
-            Ok(Some(piece)) => progress(Progress::Text(&piece)),
-            _ => true,
-        };
+        let mut stream = tokenizer.stream_decoder(true);
+        let mut on_token = |id: u32| progress(Progress::Text(&stream.push(id)));
         let generated = engine::generate(self.model, &input, self.settings.sampling, &self.end_ids, &mut on_token)?;
         Ok(Outcome::Done {
             text: tokenizer.decode(&generated.ids, true)?,
@@ -232,16 +230,13 @@ fn prompt_hash(request: &Request) -> ContentHash {
 }
 
 /// The budget as records spell it.
-fn recorded(budget: &PixelBudget) -> records::PixelBudget {
-    match *budget {
-        PixelBudget::PerFrame(frame) => records::PixelBudget {
-            min_pixels: frame.min_pixels,
-            max_pixels: frame.max_pixels,
-            total_pixels: frame.total_pixels,
-        },
-        PixelBudget::PerImage { min_pixels, max_pixels } => records::PixelBudget { min_pixels, max_pixels, total_pixels: None },
-        PixelBudget::PerClip { min_pixels, max_pixels } => {
-            records::PixelBudget { min_pixels: 0, max_pixels: 0, total_pixels: Some(max_pixels.max(min_pixels)) }
+fn recorded(budget: PixelBudget) -> records::PixelBudget {
+    match budget {
+        PixelBudget::PerFrame { min_pixels, max_pixels, total_pixels } => {
+            records::PixelBudget::PerFrame { min_pixels, max_pixels, total_pixels }
         }
+        PixelBudget::PerClip { min_pixels, max_pixels } => records::PixelBudget::PerClip { min_pixels, max_pixels },
+        PixelBudget::PerImage { min_pixels, max_pixels } => records::PixelBudget::PerImage { min_pixels, max_pixels },
+        PixelBudget::Fixed { height, width } => records::PixelBudget::Fixed { height, width },
     }
 }
