@@ -122,7 +122,14 @@ fn attend(operands: &Operands<'_>, row0: usize, head: usize, mut out: MatMut<'_>
     let mut scores = vec![0f32; QUERY_BLOCK.min(rows) * rows];
     for block0 in (0..rows).step_by(QUERY_BLOCK) {
         let queries = QUERY_BLOCK.min(rows - block0);
-        gemm(MatMut::new(&mut scores, queries, rows), Write::Set, factor, q.block(block0, queries, 0, width), k.t(), Threads::One);
+        gemm(
+            MatMut::new(&mut scores, queries, rows),
+            Write::Set,
+            factor,
+            q.block(block0, queries, 0, width),
+            k.t(),
+            Threads::One,
+        );
         for (i, scores) in scores.chunks_exact_mut(rows).take(queries).enumerate() {
             // Entry `j` is the bucket of the distance `i - j`, which falls as `j` rises.
             let buckets = buckets[rows - 1 - (block0 + i)..][..rows].iter().map(|&bucket| bucket as usize);
@@ -147,9 +154,20 @@ fn softmax(scores: &mut [f32]) {
         #[inline(always)]
         || {
             let max = math::max(scores);
-            scores.iter_mut().for_each(#[inline(always)] |s| *s = math::exp(*s - max));
-            let factor = (1.0 / math::sum_by(scores.len(), #[inline(always)] |i| scores[i])) as f32;
-            scores.iter_mut().for_each(#[inline(always)] |s| *s *= factor);
+            scores.iter_mut().for_each(
+                #[inline(always)]
+                |s| *s = math::exp(*s - max),
+            );
+            let factor = (1.0
+                / math::sum_by(
+                    scores.len(),
+                    #[inline(always)]
+                    |i| scores[i],
+                )) as f32;
+            scores.iter_mut().for_each(
+                #[inline(always)]
+                |s| *s *= factor,
+            );
         },
     );
 }
@@ -162,7 +180,11 @@ fn bucket_of_distance(rows: usize, span: usize, config: Config) -> Vec<u32> {
     let last = rows as i64 - 1;
     let (span, logarithmic) = (span as i64, config.position_buckets > 0 && config.max_relative_positions > 0);
     let bucket = |distance: i64| {
-        if logarithmic { log_bucket(distance, i64::from(config.position_buckets), i64::from(config.max_relative_positions)) } else { distance }
+        if logarithmic {
+            log_bucket(distance, i64::from(config.position_buckets), i64::from(config.max_relative_positions))
+        } else {
+            distance
+        }
     };
     (-last..=last).rev().map(|distance| (bucket(distance) + span).clamp(0, 2 * span - 1) as u32).collect()
 }
@@ -190,8 +212,29 @@ mod tests {
         type Pairs = &'static [(i64, i64)];
         let cases: [(i64, i64, Pairs); 3] = [
             (8, 32, &[(0, 0), (4, 4), (5, 5), (7, 5), (8, 6), (15, 6), (16, 7), (31, 7), (32, 8), (61, 8), (62, 9)]),
-            (32, 64, &[(16, 16), (17, 17), (18, 18), (19, 18), (20, 19), (27, 22), (28, 23), (30, 23), (31, 24), (63, 31), (64, 32), (76, 34)]),
-            (256, 512, &[(128, 128), (129, 129), (200, 169), (255, 192), (300, 207), (511, 255), (512, 256), (700, 284)]),
+            (
+                32,
+                64,
+                &[
+                    (16, 16),
+                    (17, 17),
+                    (18, 18),
+                    (19, 18),
+                    (20, 19),
+                    (27, 22),
+                    (28, 23),
+                    (30, 23),
+                    (31, 24),
+                    (63, 31),
+                    (64, 32),
+                    (76, 34),
+                ],
+            ),
+            (
+                256,
+                512,
+                &[(128, 128), (129, 129), (200, 169), (255, 192), (300, 207), (511, 255), (512, 256), (700, 284)],
+            ),
         ];
         for (buckets, max_position, pairs) in cases {
             for &(distance, bucket) in pairs {
@@ -249,7 +292,8 @@ mod tests {
 
     #[test]
     fn empty_spans_are_errors() {
-        let config = Config { heads: 1, head_dim: 4, c2p: true, p2c: true, position_buckets: 0, max_relative_positions: 0 };
+        let config =
+            Config { heads: 1, head_dim: 4, c2p: true, p2c: true, position_buckets: 0, max_relative_positions: 0 };
         assert!(span(config).is_err());
         assert!(span(Config { position_buckets: 1, max_relative_positions: 8, ..config }).is_err());
     }

@@ -22,8 +22,16 @@ pub enum Kind {
 /// None on the CPU.
 pub fn forward(x: &Tensor, kind: Kind) -> Result<Tensor> {
     let y = match (x.device(), kind) {
-        (Device::Cpu, Kind::Erf) => loops::map(x.cpu(), #[inline(always)] |x| x * normal_cdf(x)),
-        (Device::Cpu, Kind::Tanh) => loops::map(x.cpu(), #[inline(always)] |x| x * math::sigmoid(twice_inner(x))),
+        (Device::Cpu, Kind::Erf) => loops::map(
+            x.cpu(),
+            #[inline(always)]
+            |x| x * normal_cdf(x),
+        ),
+        (Device::Cpu, Kind::Tanh) => loops::map(
+            x.cpu(),
+            #[inline(always)]
+            |x| x * math::sigmoid(twice_inner(x)),
+        ),
     };
     Ok(Tensor::from_cpu(y, x.shape()))
 }
@@ -35,8 +43,18 @@ pub fn forward(x: &Tensor, kind: Kind) -> Result<Tensor> {
 pub fn backward(dy: &Tensor, x: &Tensor, kind: Kind) -> Result<Tensor> {
     dy.expect(OP, "dy", x.shape())?;
     let dx = match (x.device(), kind) {
-        (Device::Cpu, Kind::Erf) => loops::map2(dy.cpu(), x.cpu(), #[inline(always)] |dy, x| dy * (normal_cdf(x) + x * normal_pdf(x))),
-        (Device::Cpu, Kind::Tanh) => loops::map2(dy.cpu(), x.cpu(), #[inline(always)] |dy, x| dy * tanh_slope(x)),
+        (Device::Cpu, Kind::Erf) => loops::map2(
+            dy.cpu(),
+            x.cpu(),
+            #[inline(always)]
+            |dy, x| dy * (normal_cdf(x) + x * normal_pdf(x)),
+        ),
+        (Device::Cpu, Kind::Tanh) => loops::map2(
+            dy.cpu(),
+            x.cpu(),
+            #[inline(always)]
+            |dy, x| dy * tanh_slope(x),
+        ),
     };
     Ok(Tensor::from_cpu(dx, x.shape()))
 }
@@ -81,7 +99,12 @@ mod tests {
         for kind in [Kind::Erf, Kind::Tanh] {
             let x = Tensor::from_cpu(random(&[3, 65], 1).cpu().iter().map(|v| 5.0 * v).collect(), &[3, 65]);
             let (dy, wx) = (random(&[3, 65], 2), wide(&x));
-            check_close("y", &forward(&x, kind).unwrap(), &wx.iter().map(|&x| naive(x, kind)).collect::<Vec<_>>(), 2e-7);
+            check_close(
+                "y",
+                &forward(&x, kind).unwrap(),
+                &wx.iter().map(|&x| naive(x, kind)).collect::<Vec<_>>(),
+                2e-7,
+            );
             let dx = gradient(&wx, |x| x.iter().zip(dy.cpu()).map(|(&x, &dy)| naive(x, kind) * f64::from(dy)).sum());
             check_close("dx", &backward(&dy, &x, kind).unwrap(), &dx, 1e-6);
         }

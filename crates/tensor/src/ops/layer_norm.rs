@@ -58,8 +58,14 @@ pub fn backward(
     match x_nc.device() {
         Device::Cpu => {
             let partials = backward_cpu(dy_nc.cpu(), x_nc.cpu(), weight_c.cpu(), stats, dx.cpu_mut());
-            loops::add_partial_sums(d_weight_c.cpu_mut(), &partials.iter().map(|p| p.weight.as_slice()).collect::<Vec<_>>());
-            loops::add_partial_sums(d_bias_c.cpu_mut(), &partials.iter().map(|p| p.bias.as_slice()).collect::<Vec<_>>());
+            loops::add_partial_sums(
+                d_weight_c.cpu_mut(),
+                &partials.iter().map(|p| p.weight.as_slice()).collect::<Vec<_>>(),
+            );
+            loops::add_partial_sums(
+                d_bias_c.cpu_mut(),
+                &partials.iter().map(|p| p.bias.as_slice()).collect::<Vec<_>>(),
+            );
         }
     }
     Ok(dx)
@@ -72,7 +78,15 @@ fn check(x: &Tensor, weight: &Tensor) -> Result<()> {
     weight.expect(OP, "weight", &[x.cols()])
 }
 
-fn forward_cpu(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32], mean: &mut [f32], inv_std: &mut [f32]) {
+fn forward_cpu(
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    eps: f32,
+    y: &mut [f32],
+    mean: &mut [f32],
+    inv_std: &mut [f32],
+) {
     let width = weight.len();
     let rows = loops::task_rows(width);
     let matrices = y.par_chunks_mut(rows * width).zip(x.par_chunks(rows * width));

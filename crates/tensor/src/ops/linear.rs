@@ -138,7 +138,12 @@ mod tests {
         backward_weight(&dy, &x, &mut d_weight).unwrap();
         backward_bias(&dy, &mut d_bias).unwrap();
         let plus = |old: &[f64], new: Vec<f64>| -> Vec<f64> { old.iter().zip(new).map(|(a, b)| a + b).collect() };
-        check_close("d_weight", &d_weight, &plus(&ww, gradient(&ww, |w| weigh(&naive(&wx, w, &wb, inputs), &wdy))), 1e-6);
+        check_close(
+            "d_weight",
+            &d_weight,
+            &plus(&ww, gradient(&ww, |w| weigh(&naive(&wx, w, &wb, inputs), &wdy))),
+            1e-6,
+        );
         check_close("d_bias", &d_bias, &plus(&wb, gradient(&wb, |b| weigh(&naive(&wx, &ww, b, inputs), &wdy))), 1e-6);
     }
 

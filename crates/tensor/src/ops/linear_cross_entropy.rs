@@ -33,7 +33,9 @@ pub fn forward_per_row(x_nc: &Tensor, head_vc: &Tensor, targets_n: &Indices) -> 
             let mut losses = Vec::with_capacity(x.rows);
             for_each_chunk(x, head, targets_n.cpu(), |_, targets, logits| {
                 let chunk = logits.par_chunks(head.rows).zip(targets);
-                losses.par_extend(chunk.map(|(logits, &target)| log_sum_exp(logits) - f64::from(logits[target as usize])));
+                losses.par_extend(
+                    chunk.map(|(logits, &target)| log_sum_exp(logits) - f64::from(logits[target as usize])),
+                );
             });
             Ok(losses)
         }
@@ -103,7 +105,11 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
         #[inline(always)]
         || {
             let max = math::max(logits);
-            let sum = math::sum_by(logits.len(), #[inline(always)] |i| math::exp(logits[i] - max));
+            let sum = math::sum_by(
+                logits.len(),
+                #[inline(always)]
+                |i| math::exp(logits[i] - max),
+            );
             f64::from(max) + sum.ln()
         },
     )
@@ -116,10 +122,20 @@ fn loss_and_gradient(logits: &mut [f32], target: usize, scale: f32) -> f64 {
         #[inline(always)]
         || {
             let max = math::max(logits);
-            logits.iter_mut().for_each(#[inline(always)] |v| *v = math::exp(*v - max));
-            let sum = math::sum_by(logits.len(), #[inline(always)] |i| logits[i]);
+            logits.iter_mut().for_each(
+                #[inline(always)]
+                |v| *v = math::exp(*v - max),
+            );
+            let sum = math::sum_by(
+                logits.len(),
+                #[inline(always)]
+                |i| logits[i],
+            );
             let factor = (f64::from(scale) / sum) as f32;
-            logits.iter_mut().for_each(#[inline(always)] |v| *v *= factor);
+            logits.iter_mut().for_each(
+                #[inline(always)]
+                |v| *v *= factor,
+            );
             f64::from(max) + sum.ln()
         },
     );
@@ -155,8 +171,11 @@ mod tests {
             let (loss, dx) = forward_backward(&x, &head, &targets, 0.5, &mut d_head).unwrap();
             close(loss);
             check_close("dx", &dx, &gradient(&wx, |x| 0.5 * naive(x, &wh, &list, width)), 1e-6);
-            let d_head_want: Vec<f64> =
-                gradient(&wh, |head| 0.5 * naive(&wx, head, &list, width)).iter().zip(&wh).map(|(new, old)| old + new).collect();
+            let d_head_want: Vec<f64> = gradient(&wh, |head| 0.5 * naive(&wx, head, &list, width))
+                .iter()
+                .zip(&wh)
+                .map(|(new, old)| old + new)
+                .collect();
             check_close("d_head", &d_head, &d_head_want, 1e-6);
         }
     }

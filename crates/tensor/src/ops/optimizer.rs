@@ -48,7 +48,13 @@ pub struct AdamW {
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ, [`Error::Argument`] if `step` is 0.
-pub fn adamw(param: &mut Tensor, grad: &Tensor, moment1: &mut Tensor, moment2: &mut Tensor, adamw: AdamW) -> Result<()> {
+pub fn adamw(
+    param: &mut Tensor,
+    grad: &Tensor,
+    moment1: &mut Tensor,
+    moment2: &mut Tensor,
+    adamw: AdamW,
+) -> Result<()> {
     grad.expect(OP, "grad", param.shape())?;
     moment1.expect(OP, "moment1", param.shape())?;
     moment2.expect(OP, "moment2", param.shape())?;
@@ -64,7 +70,13 @@ pub fn adamw(param: &mut Tensor, grad: &Tensor, moment1: &mut Tensor, moment2: &
 fn sum_of_squares_cpu(x: &[f32]) -> f64 {
     loops::vectorized(
         #[inline(always)]
-        || math::sum_by(x.len(), #[inline(always)] |i| f64::from(x[i]) * f64::from(x[i])),
+        || {
+            math::sum_by(
+                x.len(),
+                #[inline(always)]
+                |i| f64::from(x[i]) * f64::from(x[i]),
+            )
+        },
     )
 }
 
@@ -77,20 +89,22 @@ fn adamw_cpu(param: &mut [f32], grad: &[f32], moment1: &mut [f32], moment2: &mut
     let eps = adamw.eps as f32;
     let size = loops::TASK_VALUES;
     let tasks = param.par_chunks_mut(size).zip(grad.par_chunks(size));
-    tasks.zip(moment1.par_chunks_mut(size)).zip(moment2.par_chunks_mut(size)).for_each(|(((param, grad), moment1), moment2)| {
-        loops::vectorized(
-            #[inline(always)]
-            || {
-                let values = param.iter_mut().zip(grad).zip(moment1).zip(moment2);
-                for (((param, &grad), m), v) in values {
-                    let grad = grad * adamw.grad_scale;
-                    *m += new1 * (grad - *m);
-                    *v = *v * beta2 + new2 * grad * grad;
-                    *param = *param * decay - step_size * *m / (v.sqrt() / root_bc2 + eps);
-                }
-            },
-        );
-    });
+    tasks.zip(moment1.par_chunks_mut(size)).zip(moment2.par_chunks_mut(size)).for_each(
+        |(((param, grad), moment1), moment2)| {
+            loops::vectorized(
+                #[inline(always)]
+                || {
+                    let values = param.iter_mut().zip(grad).zip(moment1).zip(moment2);
+                    for (((param, &grad), m), v) in values {
+                        let grad = grad * adamw.grad_scale;
+                        *m += new1 * (grad - *m);
+                        *v = *v * beta2 + new2 * grad * grad;
+                        *param = *param * decay - step_size * *m / (v.sqrt() / root_bc2 + eps);
+                    }
+                },
+            );
+        },
+    );
 }
 
 #[cfg(test)]
@@ -100,7 +114,8 @@ mod tests {
 
     #[test]
     fn ten_steps_follow_the_definition() {
-        let coefficients = |step| AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, step, grad_scale: 0.5 };
+        let coefficients =
+            |step| AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, step, grad_scale: 0.5 };
         let mut param = random(&[65], 1);
         let (mut m, mut v) = (param.zeros_like(), param.zeros_like());
         let mut want: Vec<[f64; 3]> = wide(&param).into_iter().map(|p| [p, 0.0, 0.0]).collect();
@@ -127,7 +142,13 @@ mod tests {
     fn the_norm_does_not_depend_on_the_thread_count() {
         let x = random(&[100_003], 1);
         let want: f64 = wide(&x).iter().map(|v| v * v).sum();
-        let run = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(|| sum_of_squares(&x).unwrap());
+        let run = |threads| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap()
+                .install(|| sum_of_squares(&x).unwrap())
+        };
         assert!((run(1) - want).abs() < 1e-9 * want);
         assert_eq!(run(1).to_bits(), run(5).to_bits());
     }

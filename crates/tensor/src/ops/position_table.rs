@@ -79,7 +79,8 @@ mod tests {
         let (table, weights, dy) = (random(&[5, 7], 1), random(&[4, 3], 2), random(&[3, 7], 3));
         let (wt, ww, wdy) = (wide(&table), wide(&weights), wide(&dy));
         let naive = |table: &[f64]| -> Vec<f64> {
-            let value = |p: usize, c: usize| (0..4).map(|k| ww[k * 3 + p] * table[corners[k][p] as usize * 7 + c]).sum();
+            let value =
+                |p: usize, c: usize| (0..4).map(|k| ww[k * 3 + p] * table[corners[k][p] as usize * 7 + c]).sum();
             (0..21).map(|i| value(i / 7, i % 7)).collect()
         };
         check_close("y", &forward(&table, &lists, &weights).unwrap(), &naive(&wt), 1e-6);

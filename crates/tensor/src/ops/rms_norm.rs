@@ -28,14 +28,22 @@ pub fn forward(x: &Tensor, weight_d: &Tensor, eps: f32) -> Result<(Tensor, Tenso
 ///
 /// # Errors
 /// [`Error::Shape`] if the operands do not have the shapes of [`forward`].
-pub fn backward(dy: &Tensor, x: &Tensor, weight_d: &Tensor, inv_rms: &Tensor, d_weight_d: &mut Tensor) -> Result<Tensor> {
+pub fn backward(
+    dy: &Tensor,
+    x: &Tensor,
+    weight_d: &Tensor,
+    inv_rms: &Tensor,
+    d_weight_d: &mut Tensor,
+) -> Result<Tensor> {
     let groups = groups(x, weight_d)?;
     dy.expect(OP, "dy", x.shape())?;
     inv_rms.expect(OP, "inv_rms", &[groups])?;
     d_weight_d.expect(OP, "d_weight", weight_d.shape())?;
     let mut dx = x.zeros_like();
     match x.device() {
-        Device::Cpu => backward_cpu(dy.cpu(), x.cpu(), weight_d.cpu(), inv_rms.cpu(), dx.cpu_mut(), d_weight_d.cpu_mut()),
+        Device::Cpu => {
+            backward_cpu(dy.cpu(), x.cpu(), weight_d.cpu(), inv_rms.cpu(), dx.cpu_mut(), d_weight_d.cpu_mut())
+        }
     }
     Ok(dx)
 }

@@ -57,12 +57,18 @@ pub fn mrope_table(
 ) -> Result<RotaryTable> {
     let sum = section.iter().try_fold(0usize, |sum, &s| sum.checked_add(s));
     if !head_dim.is_multiple_of(2) || (layout == MropeLayout::Chunked && sum != Some(head_dim / 2)) {
-        return Err(Error::argument(OP, format!("mrope section {section:?} does not add up to half of head_dim {head_dim}")));
+        return Err(Error::argument(
+            OP,
+            format!("mrope section {section:?} does not add up to half of head_dim {head_dim}"),
+        ));
     }
     let tokens = positions[0].len();
     if positions.iter().any(|axis| axis.len() != tokens) {
         let lengths: Vec<usize> = positions.iter().map(Vec::len).collect();
-        return Err(Error::argument(OP, format!("the position lists of t, h and w have different lengths: {lengths:?}")));
+        return Err(Error::argument(
+            OP,
+            format!("the position lists of t, h and w have different lengths: {lengths:?}"),
+        ));
     }
     let frequencies = inverse_frequencies(head_dim, theta);
     let axes: Vec<usize> = (0..head_dim / 2).map(|j| layout.axis(j, section)).collect();
@@ -122,7 +128,9 @@ fn table(device: &Device, tokens: usize, half: usize, angle: impl Fn(usize, usiz
         });
     }
     match device {
-        Device::Cpu => RotaryTable { cos: Tensor::from_cpu(cos, &[tokens, half]), sin: Tensor::from_cpu(sin, &[tokens, half]) },
+        Device::Cpu => {
+            RotaryTable { cos: Tensor::from_cpu(cos, &[tokens, half]), sin: Tensor::from_cpu(sin, &[tokens, half]) }
+        }
     }
 }
 
@@ -177,7 +185,14 @@ mod tests {
     fn frequencies_have_the_bits_of_torch() {
         let got = inverse_frequencies(128, 5e6);
         // From `1.0 / (5e6 ** (torch.arange(0, 128, 2).float() / 128))`.
-        for (j, bits) in [(0, 0x3f80_0000), (1, 0x3f49_2c28), (2, 0x3f1e_165d), (10, 0x3db7_ea1a), (31, 0x3a15_2f76), (63, 0x3488_a34f)] {
+        for (j, bits) in [
+            (0, 0x3f80_0000),
+            (1, 0x3f49_2c28),
+            (2, 0x3f1e_165d),
+            (10, 0x3db7_ea1a),
+            (31, 0x3a15_2f76),
+            (63, 0x3488_a34f),
+        ] {
             assert_eq!(got[j].to_bits(), bits, "frequency {j}");
         }
     }
@@ -217,7 +232,8 @@ mod tests {
         forward(&mut y, &table).unwrap();
         let want = |i: usize| {
             let (token, head, lane) = (i / 24, i % 24 / 12, i % 12);
-            let (cos, sin) = (f64::from(table.cos.cpu()[token * 6 + lane % 6]), f64::from(table.sin.cpu()[token * 6 + lane % 6]));
+            let (cos, sin) =
+                (f64::from(table.cos.cpu()[token * 6 + lane % 6]), f64::from(table.sin.cpu()[token * 6 + lane % 6]));
             let at = |lane: usize| f64::from(x.cpu()[token * 24 + head * 12 + lane]);
             if lane < 6 { at(lane) * cos - at(lane + 6) * sin } else { at(lane) * cos + at(lane - 6) * sin }
         };

@@ -21,7 +21,9 @@ pub fn gather(x_nc: &Tensor, rows_m: &Indices) -> Result<Tensor> {
             let rows = loops::task_rows(cols);
             let tasks = y.cpu_mut().par_chunks_mut(rows * cols).zip(rows_m.cpu().par_chunks(rows));
             tasks.for_each(|(y, rows)| {
-                y.chunks_exact_mut(cols).zip(rows).for_each(|(y, &row)| y.copy_from_slice(row_of(x_nc.cpu(), row, cols)));
+                y.chunks_exact_mut(cols)
+                    .zip(rows)
+                    .for_each(|(y, &row)| y.copy_from_slice(row_of(x_nc.cpu(), row, cols)));
             });
         }
         Device::Cpu => {}
@@ -84,7 +86,12 @@ pub fn write_at(x_nc: &mut Tensor, start: usize, src_mc: &Tensor) -> Result<()> 
     src_mc.expect_cols(OP, "src", cols)?;
     let room = x_nc.rows().checked_sub(start);
     if room.is_none_or(|room| src_mc.rows() > room) {
-        return Err(Error::shape(OP, "src", format!("at most {} rows from row {start}", room.unwrap_or(0)), src_mc.shape()));
+        return Err(Error::shape(
+            OP,
+            "src",
+            format!("at most {} rows from row {start}", room.unwrap_or(0)),
+            src_mc.shape(),
+        ));
     }
     match x_nc.device() {
         Device::Cpu => x_nc.cpu_mut()[start * cols..][..src_mc.len()].copy_from_slice(src_mc.cpu()),
@@ -115,7 +122,11 @@ fn column_task_width(cols: usize, work: usize) -> usize {
 fn check_source(x: &Tensor, rows: &Indices, src: &Tensor) -> Result<()> {
     rows.check_below(OP, x.rows())?;
     src.expect_cols(OP, "src", x.cols())?;
-    if src.rows() == rows.len() { Ok(()) } else { Err(Error::shape(OP, "src", format!("{} rows", rows.len()), src.shape())) }
+    if src.rows() == rows.len() {
+        Ok(())
+    } else {
+        Err(Error::shape(OP, "src", format!("{} rows", rows.len()), src.shape()))
+    }
 }
 
 /// Row `row` (already checked) of a row-major matrix.

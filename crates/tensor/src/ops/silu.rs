@@ -11,7 +11,11 @@ const OP: &str = "silu";
 /// None on the CPU.
 pub fn forward(x: &Tensor) -> Result<Tensor> {
     let y = match x.device() {
-        Device::Cpu => loops::map(x.cpu(), #[inline(always)] |x| x * math::sigmoid(x)),
+        Device::Cpu => loops::map(
+            x.cpu(),
+            #[inline(always)]
+            |x| x * math::sigmoid(x),
+        ),
     };
     Ok(Tensor::from_cpu(y, x.shape()))
 }
@@ -23,7 +27,12 @@ pub fn forward(x: &Tensor) -> Result<Tensor> {
 pub fn backward(dy: &Tensor, x: &Tensor) -> Result<Tensor> {
     dy.expect(OP, "dy", x.shape())?;
     let dx = match x.device() {
-        Device::Cpu => loops::map2(dy.cpu(), x.cpu(), #[inline(always)] |dy, x| dy * slope(x)),
+        Device::Cpu => loops::map2(
+            dy.cpu(),
+            x.cpu(),
+            #[inline(always)]
+            |dy, x| dy * slope(x),
+        ),
     };
     Ok(Tensor::from_cpu(dx, x.shape()))
 }

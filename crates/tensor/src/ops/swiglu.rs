@@ -15,7 +15,12 @@ const OP: &str = "swiglu";
 pub fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     up.expect(OP, "up", gate.shape())?;
     let y = match gate.device() {
-        Device::Cpu => loops::map2(gate.cpu(), up.cpu(), #[inline(always)] |gate, up| gate * math::sigmoid(gate) * up),
+        Device::Cpu => loops::map2(
+            gate.cpu(),
+            up.cpu(),
+            #[inline(always)]
+            |gate, up| gate * math::sigmoid(gate) * up,
+        ),
     };
     Ok(Tensor::from_cpu(y, gate.shape()))
 }

@@ -57,7 +57,16 @@ fn naive(q: &Tensor, k: &Tensor, v: &Tensor, dout: &Tensor, segments: &Segments,
 
 fn check(lengths: &[(u32, u32)], spare_rows: usize, config: Config) {
     let boundaries = |length: &dyn Fn(&(u32, u32)) -> u32| -> Vec<u32> {
-        lengths.iter().scan(0, |end, l| { *end += length(l); Some(*end) }).fold(vec![0], |mut all, end| { all.push(end); all })
+        lengths
+            .iter()
+            .scan(0, |end, l| {
+                *end += length(l);
+                Some(*end)
+            })
+            .fold(vec![0], |mut all, end| {
+                all.push(end);
+                all
+            })
     };
     let (cu_q, cu_k) = (boundaries(&|l| l.0), boundaries(&|l| l.1));
     let segments = Segments::new(&Device::Cpu, &cu_q, &cu_k).unwrap();
@@ -80,7 +89,14 @@ fn check(lengths: &[(u32, u32)], spare_rows: usize, config: Config) {
 fn blocks_and_their_edges() {
     let config = Config { heads: 4, kv_heads: 2, head_dim: 16, causal: true, scale: 0.25 };
     for causal in [true, false] {
-        for lengths in [&[(1, 1)][..], &[(128, 128)], &[(129, 257)], &[(300, 300)], &[(3, 700)], &[(0, 0), (5, 9), (0, 4), (140, 513)]] {
+        for lengths in [
+            &[(1, 1)][..],
+            &[(128, 128)],
+            &[(129, 257)],
+            &[(300, 300)],
+            &[(3, 700)],
+            &[(0, 0), (5, 9), (0, 4), (140, 513)],
+        ] {
             check(lengths, 0, Config { causal, ..config });
         }
     }
