@@ -67,7 +67,8 @@ impl Vlm {
     /// [`Error::Weights`] if a file cannot be read or written.
     pub fn export(&self, dir: &Path, dtype: DType, base: &Path) -> Result<ExportSummary> {
         let summary = weights::export(dir, &self.entries(), &ExportOptions { dtype, ..ExportOptions::default() })?;
-        weights::copy_companions(base, dir, dtype)?;
+        weights::copy_config(base, dir, dtype)?;
+        weights::copy_companions(base, dir)?;
         Ok(summary)
     }
 }

@@ -1,39 +1,38 @@
-//! Developer tools: `cargo xtask tidy`, `golden`, `golden-processor`.
+//! Developer tools: tidy, golden, golden-processor.
+
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
 
 mod golden;
 mod tidy;
 
-use std::{error::Error, path::PathBuf, process::ExitCode};
-
-use clap::{Parser, Subcommand};
-
 /// Result of a tool: the text of any error is enough here.
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tools of Roadscribe")]
-struct Args {
+struct Cli {
     #[command(subcommand)]
-    tool: Tool,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Tool {
-    /// Checks the source tree against the rules of the house.
+enum Command {
+    /// Check the source tree against the rules of the house.
     Tidy,
-    /// Checks every model folder under DIR against the reference's numbers; one JSON line each.
+    /// Check every model folder under DIR against the reference's numbers.
     Golden {
-        /// A folder laid out as golden/models: one folder a model, with weights and cases.
+        /// A folder of model folders, or one model folder.
         dir: PathBuf,
     },
 }
 
 fn main() -> ExitCode {
-    let outcome = match Args::parse().tool {
-        Tool::Tidy => tidy::run(&tidy::repository_root()),
-        Tool::Golden { dir } => golden::run(&dir),
+    let result = match Cli::parse().command {
+        Command::Tidy => tidy::run(&tidy::repository_root()),
+        Command::Golden { dir } => golden::run(&dir),
     };
-    match outcome {
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
