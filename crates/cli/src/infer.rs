@@ -118,10 +118,10 @@ pub fn run(args: &Args) -> Outcome {
     let folder = weights::HfFolder::open(&args.checkpoint)?;
     let model = Vlm::from_folder(&folder, &device)?;
     let processor = Processor::open(&args.checkpoint)?;
-    if let TemplateCheck::Different { file, reason } = processor.template_check() {
-        eprintln!("warning: {file}: the chat template differs from the layout used here: {reason}");
+    if let TemplateCheck::Different { file, what } = processor.template_check() {
+        eprintln!("warning: {file}: the chat template differs from the layout used here: {what}");
     }
-    let weight_hash = ContentHash::parse(&folder.content_hash()?)?;
+    let weight_hash = ContentHash::from_hex(&folder.content_hash()?).ok_or("the hash of the weights has an unknown form")?;
     if let Some(parent) = args.out.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
     }

@@ -1,9 +1,15 @@
 //! The `roadscribe` binary: one file per verb. The only place that reads arguments and environment, and prints.
 
 use clap::{Parser, Subcommand};
-use std::{error::Error, process::ExitCode};
+use std::{
+    error::Error,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-mod bench;
 mod clip_args;
 mod infer;
 mod init;
@@ -25,8 +31,6 @@ enum Command {
     Init(init::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
-    /// Measure: one JSON line a measurement
-    Bench(bench::Args),
 }
 
 /// What every verb returns.
@@ -37,7 +41,6 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Infer(args) => infer::run(&args),
-        Command::Bench(args) => bench::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -49,4 +52,17 @@ fn main() -> ExitCode {
         }
         ExitCode::FAILURE
     })
+}
+
+/// A flag that the first SIGINT, SIGTERM or SIGHUP sets, so that a run ends after what it is doing; the second ends it at once.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after the current step; once more to stop at once");
+    })?;
+    Ok(stop)
 }
