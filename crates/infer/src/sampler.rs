@@ -1,6 +1,6 @@
 //! The choice of the next token from logits.
 
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use records::Sampling;
 

@@ -2,6 +2,9 @@
 
 use std::{fs, path::Path};
 
+use serde_json::Value;
+use tensor::DType;
+
 use crate::{Error, Result, write_file_atomic};
 
 /// What transformers and vLLM read beside the weights of the supported families.
@@ -43,4 +46,33 @@ pub fn copy_companions(from: &Path, to: &Path) -> Result<Vec<&'static str>> {
         copied.push(name);
     }
     Ok(copied)
+}
+
+/// Copies a model's config.json into another folder, with its `dtype` (`torch_dtype` before transformers 5) telling the
+/// type of the weights written there.
+///
+/// # Errors
+/// [`Error::Io`] with the file; also if it is not JSON.
+pub fn copy_config(from: &Path, to: &Path, dtype: DType) -> Result<()> {
+    let (source, target) = (from.join("config.json"), to.join("config.json"));
+    let text = fs::read_to_string(&source).map_err(|e| Error::io(&source, "read", e))?;
+    let mut config: Value = serde_json::from_str(&text).map_err(|e| Error::io(&source, "parse", e.into()))?;
+    let name = match dtype {
+        DType::F32 => "float32",
+        DType::Bf16 => "bfloat16",
+        DType::F16 => "float16",
+    };
+    set_dtype(&mut config, name);
+    let text = serde_json::to_string_pretty(&config).map_err(|e| Error::io(&target, "write", e.into()))?;
+    write_file_atomic(&target, |out| writeln!(out, "{text}"))
+}
+
+fn set_dtype(config: &mut Value, name: &str) {
+    let Some(object) = config.as_object_mut() else { return };
+    for (key, value) in object {
+        match key.as_str() {
+            "dtype" | "torch_dtype" => *value = name.into(),
+            _ => set_dtype(value, name),
+        }
+    }
 }

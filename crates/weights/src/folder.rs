@@ -103,6 +103,15 @@ impl HfFolder {
         &self.dir
     }
 
+    /// The text of the folder's config.json.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it is missing or no text.
+    pub fn config_json(&self) -> Result<String> {
+        let path = self.dir.join("config.json");
+        fs::read_to_string(&path).map_err(|source| Error::io(&path, "read", source))
+    }
+
     /// Names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.places.keys().map(String::as_str)

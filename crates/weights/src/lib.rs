@@ -18,7 +18,7 @@ mod mmap;
 mod write;
 
 pub use atomic::{hash_file, sync_dir, write_file_atomic};
-pub use companions::copy_companions;
+pub use companions::{copy_companions, copy_config};
 pub use error::{Error, HeaderProblem, IndexProblem, Mismatch, Result, TensorProblem};
 pub use export::{ExportOptions, ExportSummary, export};
 pub use file::SafetensorsFile;

@@ -4,8 +4,11 @@
 //! `train.json`, `case_greedy.safetensors` for vision-language models, `case_forward.safetensors` for DeBERTa). One JSON
 //! line per folder with every figure; the exit status is 0 only if all hold.
 
-use models::{Deberta, Vlm, VlmConfig};
-use processor::{GridThw, PackedInput, VlmInput};
+use models::{Deberta, VisionKind, Vlm, VlmConfig};
+use processor::{
+    GridThw, PackedInput, SecondsPerGrid, VisionTokenIds, VlmInput,
+    positions::{self, Positions, VideoTime},
+};
 use serde_json::{Map, Value, json};
 use std::{
     error::Error,
@@ -112,7 +115,7 @@ fn vlm_input(config: &VlmConfig, case: &SafetensorsFile) -> Checked<VlmInput> {
         Some(_) => floats(case, "second_per_grid_ts")?.iter().map(|s| f64::from(*s)).collect(),
         None => vec![1.0; grid_thw.len()],
     };
-    let (position_ids, rope_delta) = crate::positions(config, &ids, &grid_thw, &seconds)?;
+    let Positions { position_ids, rope_delta } = positions(config, &ids, &grid_thw, &seconds)?;
     Ok(VlmInput {
         labels: case.load_i64("labels")?.iter().map(|l| *l as i32).collect(),
         pixel_values: floats(case, "pixel_values_videos")?,
@@ -120,6 +123,23 @@ fn vlm_input(config: &VlmConfig, case: &SafetensorsFile) -> Checked<VlmInput> {
         position_ids,
         grid_thw,
         rope_delta,
+    })
+}
+
+fn positions(config: &VlmConfig, ids: &[u32], grids: &[GridThw], second_per_grid_ts: &[f64]) -> Checked<Positions> {
+    let tokens = VisionTokenIds {
+        vision_start: config.vision_start_token_id,
+        vision_end: config.vision_end_token_id,
+        image: config.image_token_id,
+        video: config.video_token_id,
+    };
+    let merge_size = config.vision.spatial_merge_size as u32;
+    Ok(match config.vision.kind {
+        VisionKind::Qwen3 { .. } => positions::qwen3_vl(ids, grids, &tokens, merge_size)?,
+        VisionKind::Qwen2_5 { tokens_per_second, .. } => {
+            let time = VideoTime { second_per_grid_ts, tokens_per_second, rounding: SecondsPerGrid::default() };
+            positions::qwen2_5_vl(ids, grids, &tokens, merge_size, time)?
+        }
     })
 }
 

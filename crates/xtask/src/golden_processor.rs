@@ -3,7 +3,6 @@
 //! DIR holds `<clip>__<setting>.json` and, for some, `<clip>__<setting>.safetensors` with every patch value, as qwen_vl_utils
 //! and transformers gave them. One JSON line a case with every figure; the exit status is 0 only if all hold.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use processor::{
@@ -15,7 +14,7 @@ use tensor::Device;
 use video::{BackendChoice, FrameRequest, FrameSampling, Limits, SampledClip};
 use weights::SafetensorsFile;
 
-type Checked<T> = Result<T, Box<dyn Error>>;
+use crate::Outcome;
 
 /// Largest and mean absolute difference of a patch value, in grey levels.
 const GREY_MAX: f64 = 4.0;
@@ -84,7 +83,7 @@ struct Expected {
 ///
 /// # Errors
 /// If the folder holds no case or the tokenizer cannot be read.
-pub fn run(args: &Args) -> Checked<bool> {
+pub fn run(args: &Args) -> Outcome<bool> {
     let entries = std::fs::read_dir(&args.dir).map_err(|e| format!("{}: {e}", args.dir.display()))?;
     let mut cases: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     cases.retain(|path| path.extension().is_some_and(|e| e == "json") && path.to_string_lossy().contains("__"));
@@ -112,7 +111,7 @@ pub fn run(args: &Args) -> Checked<bool> {
     Ok(all)
 }
 
-fn check_case(case: &Path, args: &Args, processor: &Processor, line: &mut Map<String, Value>) -> Checked<bool> {
+fn check_case(case: &Path, args: &Args, processor: &Processor, line: &mut Map<String, Value>) -> Outcome<bool> {
     let json: Value = serde_json::from_slice(&std::fs::read(case)?)?;
     let setting: Setting = serde_json::from_value(json["setting"].clone())?;
     let clip = clip_of(case, &args.clips)?;
@@ -134,7 +133,7 @@ fn check_case(case: &Path, args: &Args, processor: &Processor, line: &mut Map<St
 }
 
 /// The clip of a case: the file in `clips` whose name without ending is the case's up to the last `__`.
-fn clip_of(case: &Path, clips: &Path) -> Checked<PathBuf> {
+fn clip_of(case: &Path, clips: &Path) -> Outcome<PathBuf> {
     let stem = case.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = stem.rsplit_once("__").map_or(stem.as_str(), |(clip, _)| clip);
     let entries = std::fs::read_dir(clips).map_err(|e| format!("{}: {e}", clips.display()))?;
@@ -150,7 +149,7 @@ fn process(
     setting: &Setting,
     backend: BackendChoice,
     processor: &Processor,
-) -> Checked<(SampledClip, VideoInput)> {
+) -> Outcome<(SampledClip, VideoInput)> {
     let sampling = match (setting.nframes, setting.fps) {
         (Some(_), Some(_)) => return Err("nframes and fps exclude each other".into()),
         (Some(nframes), None) => FrameSampling::Count(nframes as u32),
@@ -213,7 +212,7 @@ fn check_ids(
     processor: &Processor,
     input: &VideoInput,
     line: &mut Map<String, Value>,
-) -> Checked<bool> {
+) -> Outcome<bool> {
     let user = Turn { role: Role::User, content: vec![Part::Video(0), Part::Text(PROMPT.into())] };
     let turns = [Turn::text(Role::System, SYSTEM), user];
     let media = std::slice::from_ref(input);
@@ -234,8 +233,8 @@ fn check_ids(
     Ok(equal)
 }
 
-fn check_patches(file: &Path, input: &VideoInput, line: &mut Map<String, Value>) -> Checked<bool> {
-    let reference = SafetensorsFile::open(file)?.load("pixel_values_videos", &Device::Cpu)?.to_f32()?;
+fn check_patches(file: &Path, input: &VideoInput, line: &mut Map<String, Value>) -> Outcome<bool> {
+    let reference = SafetensorsFile::open(file)?.load("pixel_values_videos", &Device::Cpu)?.to_vec();
     if reference.len() != input.pixel_values.len() {
         return Err(format!("{} patch values, the reference has {}", input.pixel_values.len(), reference.len()).into());
     }

@@ -1,25 +1,35 @@
 //! Developer tools: tidy, golden, golden-processor.
 
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
 mod golden;
 mod golden_processor;
+mod tidy;
 mod tokenizer;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+/// Result of a tool: the text of any error is enough here.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-use clap::Parser;
-
-/// Developer tools of Roadscribe.
 #[derive(Parser)]
-enum Task {
-    /// Check every model folder under DIR against the reference's numbers; one JSON line each.
+#[command(name = "cargo xtask", about = "Developer tools of Roadscribe")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the source tree against the rules of the house.
+    Tidy,
+    /// Check every model folder under DIR against the reference's numbers.
     Golden {
-        /// A folder laid out as golden/models, or one model folder.
+        /// A folder of model folders, or one model folder.
         dir: PathBuf,
     },
-    /// Check frame choice, sizes, grids, token ids and patches against the reference's; one JSON line a case.
+    /// Check frames, sizes, grids, token ids and patches against the reference's numbers.
     GoldenProcessor(golden_processor::Args),
-    /// Learn the merges of the built-in tokenizer.
+    /// Learn the merges of the built-in tokenizer from our own text about driving.
     Tokenizer {
         /// Where to write them.
         #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../processor/data/merges.txt"))]
@@ -27,14 +37,14 @@ enum Task {
     },
 }
 
-#[allow(clippy::print_stderr)]
 fn main() -> ExitCode {
-    let outcome = match Task::parse() {
-        Task::Golden { dir } => golden::run(&dir),
-        Task::GoldenProcessor(args) => golden_processor::run(&args),
-        Task::Tokenizer { out } => tokenizer::run(&out).map(|merges| merges > 0),
+    let result = match Cli::parse().command {
+        Command::Tidy => tidy::run(&tidy::repository_root()),
+        Command::Golden { dir } => golden::run(&dir),
+        Command::GoldenProcessor(args) => golden_processor::run(&args),
+        Command::Tokenizer { out } => tokenizer::run(&out),
     };
-    match outcome {
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

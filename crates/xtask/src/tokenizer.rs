@@ -1,7 +1,6 @@
 //! `cargo xtask tokenizer`: learns the merges of the built-in tokenizer from our own text about driving.
 
 use std::collections::HashSet;
-use std::error::Error;
 use std::path::Path;
 
 use processor::{SpecialIds, byte_level_tokenizer_json};
@@ -9,16 +8,18 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{Tokenizer, TokenizerImpl};
 
+use crate::Outcome;
+
 /// The text, written for this purpose.
 const TEXT: &str = include_str!("../data/driving.txt");
 /// Bytes and merges; 26 added tokens bring the vocabulary to 1,024.
 const VOCABULARY: usize = 998;
 
-/// Writes the merges, one pair a line, to `out`; returns their number.
+/// Writes the merges, one pair a line, to `out`; returns whether there are any.
 ///
 /// # Errors
 /// If training fails or `out` cannot be written.
-pub fn run(out: &Path) -> Result<usize, Box<dyn Error>> {
+pub fn run(out: &Path) -> Outcome<bool> {
     // The same split into words as at run time.
     let untrained =
         Tokenizer::from_bytes(byte_level_tokenizer_json(&[], SpecialIds::Compact)).map_err(|e| e.to_string())?;
@@ -50,5 +51,5 @@ pub fn run(out: &Path) -> Result<usize, Box<dyn Error>> {
         }
     }
     std::fs::write(out, text).map_err(|e| format!("{}: {e}", out.display()))?;
-    Ok(made.len())
+    Ok(!made.is_empty())
 }

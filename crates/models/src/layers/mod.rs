@@ -10,7 +10,7 @@ mod mlp;
 mod norm;
 
 pub use attention::{Attention, AttentionSaved, LayerCache, Projection, QkNorm};
-pub use block::{Block, BlockSaved, Context, SavedBlock, backward_saved, forward_saving};
+pub use block::{Block, Context, SavedBlock, backward_saved, forward_saving};
 pub use linear::Linear;
 pub use mlp::{Mlp, MlpSaved};
 pub use norm::{Norm, NormSaved};
