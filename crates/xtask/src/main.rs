@@ -34,6 +34,9 @@ enum Command {
         /// Where to write them.
         #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../processor/data/merges.txt"))]
         out: PathBuf,
+        /// Write the tokenizer made of them here too (for the script that makes reference values).
+        #[arg(long)]
+        tokenizer_json: Option<PathBuf>,
     },
 }
 
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&tidy::repository_root()),
         Command::Golden { dir } => golden::run(&dir),
         Command::GoldenProcessor(args) => golden_processor::run(&args),
-        Command::Tokenizer { out } => tokenizer::run(&out),
+        Command::Tokenizer { out, tokenizer_json } => tokenizer::run(&out, tokenizer_json.as_deref()),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

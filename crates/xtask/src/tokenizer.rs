@@ -15,11 +15,11 @@ const TEXT: &str = include_str!("../data/driving.txt");
 /// Bytes and merges; 26 added tokens bring the vocabulary to 1,024.
 const VOCABULARY: usize = 998;
 
-/// Writes the merges, one pair a line, to `out`; returns whether there are any.
+/// Writes the merges, one pair a line, to `out`, and if asked the whole tokenizer.json; returns whether there are any.
 ///
 /// # Errors
-/// If training fails or `out` cannot be written.
-pub fn run(out: &Path) -> Outcome<bool> {
+/// If training fails or a file cannot be written.
+pub fn run(out: &Path, tokenizer_json: Option<&Path>) -> Outcome<bool> {
     // The same split into words as at run time.
     let untrained =
         Tokenizer::from_bytes(byte_level_tokenizer_json(&[], SpecialIds::Compact)).map_err(|e| e.to_string())?;
@@ -50,6 +50,14 @@ pub fn run(out: &Path) -> Outcome<bool> {
             text.push_str(&format!("{left} {right}\n"));
         }
     }
-    std::fs::write(out, text).map_err(|e| format!("{}: {e}", out.display()))?;
+    write(out, text.as_bytes())?;
+    if let Some(path) = tokenizer_json {
+        let merges: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once(' ')).collect();
+        write(path, &byte_level_tokenizer_json(&merges, SpecialIds::Compact))?;
+    }
     Ok(!made.is_empty())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
+    Ok(std::fs::write(path, bytes).map_err(|e| format!("{}: {e}", path.display()))?)
 }
