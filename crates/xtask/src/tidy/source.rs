@@ -4,8 +4,8 @@ use std::path::Path;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::{
-    Attribute, ExprMethodCall, ExprUnsafe, ImplItemFn, ItemFn, ItemImpl, ItemMod, Macro, Signature, TraitItemFn,
-    UsePath, UseTree,
+    Attribute, ExprMethodCall, ExprUnsafe, ImplItemFn, ItemFn, ItemImpl, ItemMod, Macro, Safety, Signature,
+    TraitItemFn, UsePath, UseTree,
     spanned::Spanned,
     visit::{self, Visit},
 };
@@ -110,7 +110,7 @@ impl Scan<'_> {
         if !self.in_test && lines > self.longest.lines {
             self.longest = LongestFunction { lines, line };
         }
-        if let Some(keyword) = &signature.unsafety {
+        if let Safety::Unsafe(keyword) = &signature.safety {
             self.check_unsafe(keyword.span());
         }
     }
