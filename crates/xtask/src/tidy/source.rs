@@ -60,8 +60,9 @@ pub(super) fn check(file: &TextFile, findings: &mut Vec<Finding>) -> LongestFunc
     scan.longest
 }
 
+/// Tests, and the small programs beside a crate: neither is in the binary.
 fn is_test_file(path: &Path) -> bool {
-    let is_test = |part: &str| ["tests", "benches", "tests.rs", "testing.rs"].contains(&part);
+    let is_test = |part: &str| ["tests", "benches", "examples", "tests.rs", "testing.rs"].contains(&part);
     path.iter().any(|part| part.to_str().is_some_and(is_test))
 }
 
