@@ -108,11 +108,7 @@ mod tests {
             weight_hash: ContentHash::of_text("weights"),
             task: "caption".into(),
             frame_indices: vec![0, 10],
-            pixel_budget: PixelBudget {
-                min_pixels: 3136,
-                max_pixels: 360_000,
-                total_pixels: None,
-            },
+            pixel_budget: PixelBudget { min_pixels: 3136, max_pixels: 360_000, total_pixels: None },
             prompt_hash: ContentHash::of_text("prompt"),
             sampling: Sampling {
                 temperature: 0.0,
@@ -135,23 +131,12 @@ mod tests {
             generated_tokens: 5,
             finish_reason: FinishReason::Stop,
         };
-        for outcome in [
-            done,
-            Outcome::Failed {
-                error: "no frames".into(),
-            },
-        ] {
+        for outcome in [done, Outcome::Failed { error: "no frames".into() }] {
             let row = prediction(outcome);
             let line = serde_json::to_string(&row).unwrap();
             assert_eq!(serde_json::from_str::<Prediction>(&line).unwrap(), row);
         }
-        let line = serde_json::to_string(&prediction(Outcome::Failed {
-            error: "no frames".into(),
-        }))
-        .unwrap();
-        assert!(
-            line.ends_with(r#""status":"failed","error":"no frames"}"#),
-            "{line}"
-        );
+        let line = serde_json::to_string(&prediction(Outcome::Failed { error: "no frames".into() })).unwrap();
+        assert!(line.ends_with(r#""status":"failed","error":"no frames"}"#), "{line}");
     }
 }
