@@ -1,7 +1,7 @@
 //! The model's input, for one sample and for a packed list of samples.
 
 /// Size of a video in patches: temporal, height, width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GridThw {
     /// Temporal patches (pairs of frames).
     pub t: u32,

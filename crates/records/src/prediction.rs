@@ -11,6 +11,8 @@ pub struct Prediction {
     pub id: String,
     /// Path of the clip, as the data set gives it.
     pub media: String,
+    /// Hash of everything that decides the answer: weights, clip, prompt, frames, pixels, sampling.
+    pub request_hash: ContentHash,
     /// Hash of the clip's bytes; absent if it could not be read.
     pub media_hash: Option<ContentHash>,
     /// Name of the model in reports.
@@ -21,7 +23,9 @@ pub struct Prediction {
     pub task: String,
     /// Presentation-order indices of the frames that were shown; empty if the clip could not be read.
     pub frame_indices: Vec<u64>,
-    /// Bounds on the size of a frame.
+    /// Height and width, in pixels, of the frames that were shown; absent if the clip could not be read.
+    pub resized_size: Option<[u32; 2]>,
+    /// Bounds on the size of the frames.
     pub pixel_budget: PixelBudget,
     /// Hash of the rendered prompt, media left as placeholders.
     pub prompt_hash: ContentHash,
@@ -32,16 +36,43 @@ pub struct Prediction {
     pub outcome: Outcome,
 }
 
-/// Bounds on the pixels of a frame after resizing.
+/// Which pixels were counted, and their bounds; absent bounds are the defaults of the counting named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PixelBudget {
-    /// Fewest pixels a frame.
-    pub min_pixels: u64,
-    /// Most pixels a frame.
-    pub max_pixels: u64,
-    /// Most pixels of all frames together, where that is bounded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub total_pixels: Option<u64>,
+#[serde(tag = "counted", rename_all = "snake_case")]
+pub enum PixelBudget {
+    /// Pixels of each frame, as qwen_vl_utils counts.
+    PerFrame {
+        /// Fewest pixels of a frame.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min_pixels: Option<u64>,
+        /// Most pixels of a frame.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_pixels: Option<u64>,
+        /// Most pixels of all frames together.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        total_pixels: Option<u64>,
+    },
+    /// Frames x height x width, as transformers' Qwen3VLVideoProcessor counts.
+    PerClip {
+        /// Fewest pixels of the clip.
+        min_pixels: u64,
+        /// Most pixels of the clip.
+        max_pixels: u64,
+    },
+    /// Pixels of each frame with no bound on the clip, as transformers' Qwen2VLVideoProcessor counts.
+    PerImage {
+        /// Fewest pixels of a frame.
+        min_pixels: u64,
+        /// Most pixels of a frame.
+        max_pixels: u64,
+    },
+    /// One size for all frames.
+    Fixed {
+        /// Rows.
+        height: u32,
+        /// Pixels in a row.
+        width: u32,
+    },
 }
 
 /// How tokens are chosen.
@@ -108,7 +139,13 @@ mod tests {
             weight_hash: ContentHash::of_text("weights"),
             task: "caption".into(),
             frame_indices: vec![0, 10],
-            pixel_budget: PixelBudget { min_pixels: 3136, max_pixels: 360_000, total_pixels: None },
+            pixel_budget: PixelBudget::PerFrame {
+                min_pixels: Some(3136),
+                max_pixels: Some(360_000),
+                total_pixels: None,
+            },
+            resized_size: Some([448, 736]),
+            request_hash: ContentHash::of_text("request"),
             prompt_hash: ContentHash::of_text("prompt"),
             sampling: Sampling {
                 temperature: 0.0,

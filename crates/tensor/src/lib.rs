@@ -4,6 +4,7 @@
 //! function over [`Tensor`]s; the f32 CPU code there is the reference that later kernels are tested against.
 //! Callers never see where memory lives: they hold [`Tensor`], [`Indices`] and [`Segments`].
 
+mod cpu;
 mod device;
 mod dtype;
 mod error;

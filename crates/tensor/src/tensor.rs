@@ -131,8 +131,19 @@ impl Tensor {
         }
     }
 
+    /// Wraps values that an op computed on the host; their number is the product of `shape` by construction.
+    pub(crate) fn from_cpu(data: Vec<f32>, shape: &[usize]) -> Self {
+        debug_assert_eq!(data.len(), shape.iter().product::<usize>());
+        Self { storage: Storage::Cpu(data), shape: shape.to_vec() }
+    }
+
     /// Checks that the shape is exactly `expected`.
     pub(crate) fn expect(&self, op: &'static str, what: &'static str, expected: &[usize]) -> Result<()> {
         if self.shape == expected { Ok(()) } else { Err(Error::shape(op, what, format!("{expected:?}"), &self.shape)) }
+    }
+
+    /// Checks that the tensor is a matrix `(N, width)` in row-major terms, whatever its leading dimensions.
+    pub(crate) fn expect_cols(&self, op: &'static str, what: &'static str, width: usize) -> Result<()> {
+        if self.cols() == width { Ok(()) } else { Err(Error::shape(op, what, format!("(.., {width})"), &self.shape)) }
     }
 }

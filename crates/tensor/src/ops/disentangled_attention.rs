@@ -1,16 +1,180 @@
 //! DeBERTa-v2's attention: content plus content-to-position and position-to-content terms. Forward only.
-use crate::{Result, Segments, Tensor, ops::missing};
+//!
+//! He et al., arXiv 2006.03654, as in transformers 4.57.6 `DisentangledSelfAttention`.
+
+use rayon::prelude::*;
+
+use crate::cpu::gemm::{Threads, Write, gemm};
+use crate::cpu::matrix::{Mat, MatMut};
+use crate::cpu::{loops, math};
+use crate::{Device, Error, Result, Segments, Tensor};
+
+const OP: &str = "disentangled_attention";
+
+/// Queries whose scores exist at one time.
+const QUERY_BLOCK: usize = 64;
 
 /// What the op does beside its operands.
 #[derive(Clone, Copy, Debug)]
-pub struct Config { /// Heads.
- pub heads: usize, /// Width of a head.
- pub head_dim: usize, /// Whether the content-to-position term is on.
- pub c2p: bool, /// Whether the position-to-content term is on.
- pub p2c: bool, /// Log-bucket count of `make_log_bucket_position`; 0 or less means plain distance.
- pub position_buckets: i32, /// Largest relative distance.
- pub max_relative_positions: i32 }
+pub struct Config {
+    /// Heads.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Whether the content-to-position term is on.
+    pub c2p: bool,
+    /// Whether the position-to-content term is on.
+    pub p2c: bool,
+    /// Log-bucket count of `make_log_bucket_position`; 0 or less means plain distance.
+    pub position_buckets: i32,
+    /// Largest relative distance.
+    pub max_relative_positions: i32,
+}
 
-/// `q, k, v (T, H*D)`; `pos_key`, `pos_query` `(2*span, H*D)`, the projected relative embeddings, where `span` = `position_buckets` if positive, else `max_relative_positions` -> `(T, H*D)`.
+/// `q, k, v (T, H*D)`; `pos_key`, `pos_query` `(2*span, H*D)`, the projected relative embeddings, where `span` =
+/// `position_buckets` if positive, else `max_relative_positions` -> `(T, H*D)`.
+///
 /// Scores are divided by `sqrt(D * (1 + c2p + p2c))` as transformers 4.57.6 `DisentangledSelfAttention` does.
-pub fn forward(_q: &Tensor, _k: &Tensor, _v: &Tensor, _pos_key: &Tensor, _pos_query: &Tensor, _segments: &Segments, _config: Config) -> Result<Tensor> { missing("disentangled_attention") }
+///
+/// # Errors
+/// [`Error::Argument`] for empty heads, a span that is not positive, a single bucket, or segments whose queries are not
+/// their keys; [`Error::Shape`] if an operand does not fit.
+pub fn forward(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    pos_key: &Tensor,
+    pos_query: &Tensor,
+    segments: &Segments,
+    config: Config,
+) -> Result<Tensor> {
+    let width = config.heads.saturating_mul(config.head_dim);
+    let span = span(config)?;
+    if width == 0 || segments.cu_q() != segments.cu_k() {
+        return Err(Error::argument(OP, "needs at least one head, and segments whose queries are their keys"));
+    }
+    let tokens = segments.cu_q().last().map_or(0, |&end| end as usize);
+    for (what, operand) in [("q", q), ("k", k), ("v", v)] {
+        operand.expect(OP, what, &[tokens, width])?;
+    }
+    pos_key.expect(OP, "pos_key", &[2 * span, width])?;
+    pos_query.expect(OP, "pos_query", &[2 * span, width])?;
+    let mut out = q.zeros_like();
+    match q.device() {
+        Device::Cpu => {
+            let [q, k, v] = [q, k, v].map(|x| Mat::new(x.cpu(), tokens, width));
+            let [pos_key, pos_query] = [pos_key, pos_query].map(|x| Mat::new(x.cpu(), 2 * span, width));
+            forward_cpu(Operands { q, k, v, pos_key, pos_query, config, span }, segments, out.cpu_mut());
+        }
+    }
+    Ok(out)
+}
+
+/// Half the number of relative positions that have an embedding.
+fn span(config: Config) -> Result<usize> {
+    let span = if config.position_buckets > 0 { config.position_buckets } else { config.max_relative_positions };
+    match usize::try_from(span) {
+        Ok(span) if span > 0 && config.position_buckets != 1 => Ok(span),
+        _ => Err(Error::argument(
+            OP,
+            format!(
+                "position_buckets {} with max_relative_positions {} leaves no relative positions",
+                config.position_buckets, config.max_relative_positions
+            ),
+        )),
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Operands<'a> {
+    q: Mat<'a>,
+    k: Mat<'a>,
+    v: Mat<'a>,
+    pos_key: Mat<'a>,
+    pos_query: Mat<'a>,
+    config: Config,
+    span: usize,
+}
+
+fn forward_cpu(operands: Operands<'_>, segments: &Segments, out: &mut [f32]) {
+    let Config { head_dim, .. } = operands.config;
+    let mut rest = MatMut::new(out, operands.q.rows, operands.q.cols);
+    let mut tasks = Vec::new();
+    for bounds in segments.cu_q().windows(2) {
+        let (row0, rows) = (bounds[0] as usize, (bounds[1] - bounds[0]) as usize);
+        let (sequence, tail) = rest.split_rows(rows);
+        rest = tail;
+        tasks.extend(sequence.into_column_tiles(head_dim).into_iter().enumerate().map(|(head, out)| (row0, head, out)));
+    }
+    tasks.into_par_iter().for_each(|(row0, head, out)| attend(&operands, row0, head, out));
+}
+
+/// One head of one sequence.
+fn attend(operands: &Operands<'_>, row0: usize, head: usize, mut out: MatMut<'_>) {
+    let Operands { config, span, .. } = *operands;
+    let (rows, col0, width) = (out.rows, head * config.head_dim, config.head_dim);
+    let [q, k, v] = [operands.q, operands.k, operands.v].map(|x| x.block(row0, rows, col0, width));
+    let [pos_key, pos_query] = [operands.pos_key, operands.pos_query].map(|x| x.block(0, 2 * span, col0, width));
+    let factor = ((width * (1 + usize::from(config.c2p) + usize::from(config.p2c))) as f32).sqrt().recip();
+    let c2p = config.c2p.then(|| product(factor, q, pos_key.t()));
+    let p2c = config.p2c.then(|| product(factor, k, pos_query.t()));
+    let buckets = bucket_of_distance(rows, span, config);
+    let mut scores = vec![0f32; QUERY_BLOCK.min(rows) * rows];
+    for block0 in (0..rows).step_by(QUERY_BLOCK) {
+        let queries = QUERY_BLOCK.min(rows - block0);
+        gemm(MatMut::new(&mut scores, queries, rows), Write::Set, factor, q.block(block0, queries, 0, width), k.t(), Threads::One);
+        for (i, scores) in scores.chunks_exact_mut(rows).take(queries).enumerate() {
+            // Entry `j` is the bucket of the distance `i - j`, which falls as `j` rises.
+            let buckets = buckets[rows - 1 - (block0 + i)..][..rows].iter().map(|&bucket| bucket as usize);
+            for (j, (score, bucket)) in scores.iter_mut().zip(buckets).enumerate() {
+                *score += c2p.as_ref().map_or(0.0, |c2p| c2p[(block0 + i) * 2 * span + bucket]);
+                *score += p2c.as_ref().map_or(0.0, |p2c| p2c[j * 2 * span + bucket]);
+            }
+            softmax(scores);
+        }
+        gemm(out.row_block(block0, queries), Write::Set, 1.0, Mat::new(&scores, queries, rows), v, Threads::One);
+    }
+}
+
+fn product(factor: f32, a: Mat<'_>, b: Mat<'_>) -> Vec<f32> {
+    let mut out = vec![0f32; a.rows * b.cols];
+    gemm(MatMut::new(&mut out, a.rows, b.cols), Write::Set, factor, a, b, Threads::One);
+    out
+}
+
+fn softmax(scores: &mut [f32]) {
+    loops::vectorized(
+        #[inline(always)]
+        || {
+            let max = math::max(scores);
+            scores.iter_mut().for_each(#[inline(always)] |s| *s = math::exp(*s - max));
+            let factor = (1.0 / math::sum_by(scores.len(), #[inline(always)] |i| scores[i])) as f32;
+            scores.iter_mut().for_each(#[inline(always)] |s| *s *= factor);
+        },
+    );
+}
+
+/// Row of the relative embeddings for every distance `query - key` from `rows - 1` down to `1 - rows`.
+///
+/// Both position terms of a pair use this row: the position-to-content index is minus the bucket of `key - query`, and
+/// buckets are odd in the distance.
+fn bucket_of_distance(rows: usize, span: usize, config: Config) -> Vec<u32> {
+    let last = rows as i64 - 1;
+    let (span, logarithmic) = (span as i64, config.position_buckets > 0 && config.max_relative_positions > 0);
+    let bucket = |distance: i64| {
+        if logarithmic { log_bucket(distance, i64::from(config.position_buckets), i64::from(config.max_relative_positions)) } else { distance }
+    };
+    (-last..=last).rev().map(|distance| (bucket(distance) + span).clamp(0, 2 * span - 1) as u32).collect()
+}
+
+/// `make_log_bucket_position` of transformers: distances up to half the buckets are kept, larger ones grow with their
+/// logarithm; in f32 as there.
+fn log_bucket(distance: i64, buckets: i64, max_position: i64) -> i64 {
+    let mid = buckets / 2;
+    if distance.abs() <= mid {
+        return distance;
+    }
+    let growth = (distance.abs() as f32 / mid as f32).ln() / ((max_position - 1) as f32 / mid as f32).ln();
+    let magnitude = (growth * (mid - 1) as f32).ceil() as i64;
+    magnitude.saturating_add(mid).saturating_mul(distance.signum())
+}

@@ -1,13 +1,98 @@
-//! Residual add and scale.
-use crate::{Result, Tensor, ops::missing};
+//! Residual add, scale, and the splitting and joining of columns.
+
+use crate::cpu::loops;
+use crate::{Device, Error, Result, Tensor};
+
+const OP: &str = "elementwise";
 
 /// `acc += x`.
-pub fn add_assign(_acc: &mut Tensor, _x: &Tensor) -> Result<()> { missing("elementwise") }
+///
+/// # Errors
+/// [`Error::Shape`] if the shapes differ.
+pub fn add_assign(acc: &mut Tensor, x: &Tensor) -> Result<()> {
+    x.expect(OP, "x", acc.shape())?;
+    match x.device() {
+        Device::Cpu => loops::update(acc.cpu_mut(), x.cpu(), #[inline(always)] |acc, x| *acc += x),
+    }
+    Ok(())
+}
+
 /// `a + b` as a new tensor.
-pub fn add(_a: &Tensor, _b: &Tensor) -> Result<Tensor> { missing("elementwise") }
+///
+/// # Errors
+/// [`Error::Shape`] if the shapes differ.
+pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    b.expect(OP, "b", a.shape())?;
+    let sum = match a.device() {
+        Device::Cpu => loops::map2(a.cpu(), b.cpu(), #[inline(always)] |a, b| a + b),
+    };
+    Ok(Tensor::from_cpu(sum, a.shape()))
+}
+
 /// `x *= factor`.
-pub fn scale(_x: &mut Tensor, _factor: f32) -> Result<()> { missing("elementwise") }
+///
+/// # Errors
+/// None on the CPU.
+pub fn scale(x: &mut Tensor, factor: f32) -> Result<()> {
+    match x.device() {
+        Device::Cpu => x.cpu_mut().iter_mut().for_each(|v| *v *= factor),
+    }
+    Ok(())
+}
+
 /// Splits `x (N, sum of widths)` into column blocks of the given widths.
-pub fn split_columns(_x: &Tensor, _widths: &[usize]) -> Result<Vec<Tensor>> { missing("elementwise") }
+///
+/// # Errors
+/// [`Error::Shape`] if the widths do not add up to the last dimension of `x`.
+pub fn split_columns(x: &Tensor, widths: &[usize]) -> Result<Vec<Tensor>> {
+    if widths.iter().sum::<usize>() != x.cols() {
+        return Err(Error::shape(OP, "x", format!("columns that split into {widths:?}"), x.shape()));
+    }
+    let rows = x.rows();
+    let mut parts: Vec<Tensor> = widths.iter().map(|&width| Tensor::zeros(&x.device(), &[rows, width])).collect();
+    match x.device() {
+        Device::Cpu => {
+            let mut start = 0;
+            for (part, &width) in parts.iter_mut().zip(widths) {
+                copy_columns(x.cpu(), x.cols(), start, part.cpu_mut(), width, 0, width);
+                start += width;
+            }
+        }
+    }
+    Ok(parts)
+}
+
 /// Joins column blocks side by side; the inverse of [`split_columns`].
-pub fn concat_columns(_parts: &[&Tensor]) -> Result<Tensor> { missing("elementwise") }
+///
+/// # Errors
+/// [`Error::Argument`] if there is no part, [`Error::Shape`] if the parts differ in rows.
+pub fn concat_columns(parts: &[&Tensor]) -> Result<Tensor> {
+    let Some(first) = parts.first() else {
+        return Err(Error::argument(OP, "concat_columns needs at least one part"));
+    };
+    let (rows, cols) = (first.rows(), parts.iter().map(|part| part.cols()).sum());
+    if let Some(odd) = parts.iter().find(|part| part.rows() != rows) {
+        return Err(Error::shape(OP, "part", format!("{rows} rows"), odd.shape()));
+    }
+    let mut joined = Tensor::zeros(&first.device(), &[rows, cols]);
+    match first.device() {
+        Device::Cpu => {
+            let mut start = 0;
+            for part in parts {
+                copy_columns(part.cpu(), part.cols(), 0, joined.cpu_mut(), cols, start, part.cols());
+                start += part.cols();
+            }
+        }
+    }
+    Ok(joined)
+}
+
+/// Copies `width` columns of every row, from column `from_col` of `from` to column `to_col` of `to`.
+fn copy_columns(from: &[f32], from_cols: usize, from_col: usize, to: &mut [f32], to_cols: usize, to_col: usize, width: usize) {
+    if width == 0 {
+        return;
+    }
+    for (to, from) in to.chunks_exact_mut(to_cols).zip(from.chunks_exact(from_cols)) {
+        to[to_col..to_col + width].copy_from_slice(&from[from_col..from_col + width]);
+    }
+}

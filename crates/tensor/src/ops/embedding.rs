@@ -1,7 +1,20 @@
 //! Row look-up in a table.
-use crate::{Indices, Result, Tensor, ops::missing};
+
+use super::rows;
+use crate::{Indices, Result, Tensor};
 
 /// `y_TC = table_VC[ids]`.
-pub fn forward(_table_vc: &Tensor, _ids_t: &Indices) -> Result<Tensor> { missing("embedding") }
+///
+/// # Errors
+/// [`crate::Error::Index`] if an id is outside the table.
+pub fn forward(table_vc: &Tensor, ids_t: &Indices) -> Result<Tensor> {
+    rows::gather(table_vc, ids_t)
+}
+
 /// `d_table_VC[ids] += dy_TC`, in a fixed order.
-pub fn backward(_dy_tc: &Tensor, _ids_t: &Indices, _d_table_vc: &mut Tensor) -> Result<()> { missing("embedding") }
+///
+/// # Errors
+/// [`crate::Error::Shape`] if the widths or counts do not match, [`crate::Error::Index`] if an id is outside the table.
+pub fn backward(dy_tc: &Tensor, ids_t: &Indices, d_table_vc: &mut Tensor) -> Result<()> {
+    rows::scatter_add(d_table_vc, ids_t, dy_tc)
+}

@@ -1,12 +1,133 @@
 //! LayerNorm over the last dimension with weight and bias.
-use crate::{Result, Tensor, ops::missing};
+
+use rayon::prelude::*;
+
+use crate::cpu::{loops, math};
+use crate::{Device, Error, Result, Tensor};
+
+const OP: &str = "layer_norm";
 
 /// Mean and reciprocal standard deviation of every row, kept for backward.
 #[derive(Clone, Debug)]
-pub struct Stats { /// `(N,)`
- pub mean_n: Tensor, /// `(N,)`
- pub inv_std_n: Tensor }
+pub struct Stats {
+    /// `(N,)`
+    pub mean_n: Tensor,
+    /// `(N,)`
+    pub inv_std_n: Tensor,
+}
+
 /// `y = (x - mean) / sqrt(var + eps) * weight + bias` (biased variance).
-pub fn forward(_x_nc: &Tensor, _weight_c: &Tensor, _bias_c: &Tensor, _eps: f32) -> Result<(Tensor, Stats)> { missing("layer_norm") }
+///
+/// # Errors
+/// [`Error::Shape`] if weight or bias are not `(C,)` with `C` the last dimension of `x`.
+pub fn forward(x_nc: &Tensor, weight_c: &Tensor, bias_c: &Tensor, eps: f32) -> Result<(Tensor, Stats)> {
+    check(x_nc, weight_c)?;
+    bias_c.expect(OP, "bias", weight_c.shape())?;
+    let per_row = Tensor::zeros(&x_nc.device(), &[x_nc.rows()]);
+    let (mut y, mut stats) = (x_nc.zeros_like(), Stats { mean_n: per_row.clone(), inv_std_n: per_row });
+    match x_nc.device() {
+        Device::Cpu => {
+            let (mean, inv_std) = (stats.mean_n.cpu_mut(), stats.inv_std_n.cpu_mut());
+            forward_cpu(x_nc.cpu(), weight_c.cpu(), bias_c.cpu(), eps, y.cpu_mut(), mean, inv_std);
+        }
+    }
+    Ok((y, stats))
+}
+
 /// Returns `dx`; adds to `d_weight` and `d_bias`.
-pub fn backward(_dy_nc: &Tensor, _x_nc: &Tensor, _weight_c: &Tensor, _stats: &Stats, _d_weight_c: &mut Tensor, _d_bias_c: &mut Tensor) -> Result<Tensor> { missing("layer_norm") }
+///
+/// With `n = (x - mean) * inv_std` and `g = dy * weight`: `dx = inv_std (g - mean(g) - n mean(g n))`.
+///
+/// # Errors
+/// [`Error::Shape`] if the operands do not have the shapes of [`forward`].
+pub fn backward(
+    dy_nc: &Tensor,
+    x_nc: &Tensor,
+    weight_c: &Tensor,
+    stats: &Stats,
+    d_weight_c: &mut Tensor,
+    d_bias_c: &mut Tensor,
+) -> Result<Tensor> {
+    check(x_nc, weight_c)?;
+    dy_nc.expect(OP, "dy", x_nc.shape())?;
+    stats.mean_n.expect(OP, "mean", &[x_nc.rows()])?;
+    stats.inv_std_n.expect(OP, "inv_std", &[x_nc.rows()])?;
+    d_weight_c.expect(OP, "d_weight", weight_c.shape())?;
+    d_bias_c.expect(OP, "d_bias", weight_c.shape())?;
+    let mut dx = x_nc.zeros_like();
+    match x_nc.device() {
+        Device::Cpu => {
+            let partials = backward_cpu(dy_nc.cpu(), x_nc.cpu(), weight_c.cpu(), stats, dx.cpu_mut());
+            loops::add_partial_sums(d_weight_c.cpu_mut(), &partials.iter().map(|p| p.weight.as_slice()).collect::<Vec<_>>());
+            loops::add_partial_sums(d_bias_c.cpu_mut(), &partials.iter().map(|p| p.bias.as_slice()).collect::<Vec<_>>());
+        }
+    }
+    Ok(dx)
+}
+
+fn check(x: &Tensor, weight: &Tensor) -> Result<()> {
+    if x.cols() == 0 {
+        return Err(Error::shape(OP, "x", "(N, C) with C > 0", x.shape()));
+    }
+    weight.expect(OP, "weight", &[x.cols()])
+}
+
+fn forward_cpu(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32], mean: &mut [f32], inv_std: &mut [f32]) {
+    let width = weight.len();
+    let rows = loops::task_rows(width);
+    let matrices = y.par_chunks_mut(rows * width).zip(x.par_chunks(rows * width));
+    matrices.zip(mean.par_chunks_mut(rows)).zip(inv_std.par_chunks_mut(rows)).for_each(|(((y, x), mean), inv_std)| {
+        loops::vectorized(
+            #[inline(always)]
+            || {
+                let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width));
+                for (((y, x), mean), inv) in rows.zip(mean).zip(inv_std) {
+                    *mean = (math::sum_by(width, |i| x[i]) / width as f64) as f32;
+                    let m = *mean;
+                    let variance = math::sum_by(width, |i| (x[i] - m) * (x[i] - m)) / width as f64;
+                    *inv = (1.0 / (variance + f64::from(eps)).sqrt()) as f32;
+                    for i in 0..width {
+                        y[i] = (x[i] - m) * *inv * weight[i] + bias[i];
+                    }
+                }
+            },
+        );
+    });
+}
+
+/// What one task adds to the gradients of weight and bias.
+struct Partial {
+    weight: Vec<f64>,
+    bias: Vec<f64>,
+}
+
+fn backward_cpu(dy: &[f32], x: &[f32], weight: &[f32], stats: &Stats, dx: &mut [f32]) -> Vec<Partial> {
+    let width = weight.len();
+    let rows = loops::task_rows(width);
+    let size = rows * width;
+    let matrices = dx.par_chunks_mut(size).zip(dy.par_chunks(size)).zip(x.par_chunks(size));
+    let tasks = matrices.zip(stats.mean_n.cpu().par_chunks(rows)).zip(stats.inv_std_n.cpu().par_chunks(rows));
+    tasks
+        .map(|((((dx, dy), x), mean), inv_std)| {
+            let mut partial = Partial { weight: vec![0.0; width], bias: vec![0.0; width] };
+            loops::vectorized(
+                #[inline(always)]
+                || {
+                    let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
+                    for ((((dx, dy), x), &mean), &inv) in rows.zip(mean).zip(inv_std) {
+                        let mean_g = (math::sum_by(width, |i| dy[i] * weight[i]) / width as f64) as f32;
+                        let mean_gn = math::sum_by(width, |i| dy[i] * weight[i] * (x[i] - mean)) / width as f64;
+                        let slope = (mean_gn * f64::from(inv)) as f32;
+                        for i in 0..width {
+                            let n = (x[i] - mean) * inv;
+                            dx[i] = inv * (dy[i] * weight[i] - mean_g - n * slope);
+                            partial.weight[i] += f64::from(dy[i] * n);
+                            partial.bias[i] += f64::from(dy[i]);
+                        }
+                    }
+                },
+            );
+            partial
+        })
+        .collect()
+}

@@ -1,14 +1,113 @@
 //! `y = x W^T + b`, the layout of `torch.nn.Linear`.
-use crate::{Result, Tensor, ops::missing};
+
+use crate::cpu::gemm::{Threads, Write, gemm};
+use crate::cpu::loops;
+use crate::cpu::matrix::{Mat, MatMut};
+use crate::{Device, Error, Result, Tensor};
+
+const OP: &str = "linear";
 
 /// `y_NO = x_NI · weight_OI^T + bias_O`.
 ///
 /// # Errors
-/// [`crate::Error::Shape`] if the widths do not match.
-pub fn forward(_x_ni: &Tensor, _weight_oi: &Tensor, _bias_o: Option<&Tensor>) -> Result<Tensor> { missing("linear") }
+/// [`Error::Shape`] if the widths do not match.
+pub fn forward(x_ni: &Tensor, weight_oi: &Tensor, bias_o: Option<&Tensor>) -> Result<Tensor> {
+    let (outputs, inputs) = widths(weight_oi)?;
+    x_ni.expect_cols(OP, "x", inputs)?;
+    if let Some(bias) = bias_o {
+        bias.expect(OP, "bias", &[outputs])?;
+    }
+    let mut y = Tensor::zeros(&x_ni.device(), &with_cols(x_ni, outputs));
+    match x_ni.device() {
+        Device::Cpu => forward_cpu(x_ni.cpu(), weight_oi.cpu(), bias_o.map(Tensor::cpu), x_ni.rows(), y.cpu_mut()),
+    }
+    Ok(y)
+}
+
 /// `dx_NI = dy_NO · weight_OI`.
-pub fn backward_input(_dy_no: &Tensor, _weight_oi: &Tensor) -> Result<Tensor> { missing("linear") }
+///
+/// # Errors
+/// [`Error::Shape`] if the widths do not match.
+pub fn backward_input(dy_no: &Tensor, weight_oi: &Tensor) -> Result<Tensor> {
+    let (outputs, inputs) = widths(weight_oi)?;
+    dy_no.expect_cols(OP, "dy", outputs)?;
+    let rows = dy_no.rows();
+    let mut dx = Tensor::zeros(&dy_no.device(), &with_cols(dy_no, inputs));
+    match dy_no.device() {
+        Device::Cpu => gemm(
+            MatMut::new(dx.cpu_mut(), rows, inputs),
+            Write::Set,
+            1.0,
+            Mat::new(dy_no.cpu(), rows, outputs),
+            Mat::new(weight_oi.cpu(), outputs, inputs),
+            Threads::Pool,
+        ),
+    }
+    Ok(dx)
+}
+
 /// `d_weight_OI += dy_NO^T · x_NI`.
-pub fn backward_weight(_dy_no: &Tensor, _x_ni: &Tensor, _d_weight_oi: &mut Tensor) -> Result<()> { missing("linear") }
+///
+/// # Errors
+/// [`Error::Shape`] if the widths or row counts do not match.
+pub fn backward_weight(dy_no: &Tensor, x_ni: &Tensor, d_weight_oi: &mut Tensor) -> Result<()> {
+    let (outputs, inputs) = widths(d_weight_oi)?;
+    let rows = dy_no.rows();
+    dy_no.expect_cols(OP, "dy", outputs)?;
+    x_ni.expect_cols(OP, "x", inputs)?;
+    if x_ni.rows() != rows {
+        return Err(Error::shape(OP, "x", format!("({rows}, {inputs})"), x_ni.shape()));
+    }
+    match dy_no.device() {
+        Device::Cpu => gemm(
+            MatMut::new(d_weight_oi.cpu_mut(), outputs, inputs),
+            Write::Add,
+            1.0,
+            Mat::new(dy_no.cpu(), rows, outputs).t(),
+            Mat::new(x_ni.cpu(), rows, inputs),
+            Threads::Pool,
+        ),
+    }
+    Ok(())
+}
+
 /// `d_bias_O += sum over rows of dy_NO`.
-pub fn backward_bias(_dy_no: &Tensor, _d_bias_o: &mut Tensor) -> Result<()> { missing("linear") }
+///
+/// # Errors
+/// [`Error::Shape`] if the widths do not match.
+pub fn backward_bias(dy_no: &Tensor, d_bias_o: &mut Tensor) -> Result<()> {
+    d_bias_o.expect(OP, "d_bias", &[dy_no.cols()])?;
+    match dy_no.device() {
+        Device::Cpu => loops::add_column_sums(d_bias_o.cpu_mut(), dy_no.cpu()),
+    }
+    Ok(())
+}
+
+fn widths(weight_oi: &Tensor) -> Result<(usize, usize)> {
+    match *weight_oi.shape() {
+        [outputs, inputs] => Ok((outputs, inputs)),
+        _ => Err(Error::shape(OP, "weight", "(O, I)", weight_oi.shape())),
+    }
+}
+
+/// The shape of `x` with another last dimension.
+fn with_cols(x: &Tensor, cols: usize) -> Vec<usize> {
+    let leading = x.shape().len().saturating_sub(1);
+    x.shape().iter().copied().take(leading).chain([cols]).collect()
+}
+
+fn forward_cpu(x: &[f32], weight: &[f32], bias: Option<&[f32]>, rows: usize, y: &mut [f32]) {
+    let (outputs, inputs) = match rows {
+        0 => return,
+        _ => (y.len() / rows, x.len() / rows),
+    };
+    let write = match bias {
+        None => Write::Set,
+        Some(bias) => {
+            y.chunks_exact_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(bias));
+            Write::Add
+        }
+    };
+    let (x, weight) = (Mat::new(x, rows, inputs), Mat::new(weight, outputs, inputs));
+    gemm(MatMut::new(y, rows, outputs), write, 1.0, x, weight.t(), Threads::Pool);
+}

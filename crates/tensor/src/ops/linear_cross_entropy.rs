@@ -1,7 +1,128 @@
 //! The language-model head fused with its loss, chunk by chunk over rows, so that `(N, V)` logits never exist.
-use crate::{Indices, Result, Tensor, ops::missing};
+
+use rayon::prelude::*;
+
+use crate::cpu::gemm::{Threads, Write, gemm};
+use crate::cpu::matrix::{Mat, MatMut};
+use crate::cpu::{loops, math};
+use crate::{Device, Error, Indices, Result, Tensor};
+
+const OP: &str = "linear_cross_entropy";
+
+/// Logits that exist at one time (64 MiB of f32).
+const CHUNK_LOGITS: usize = 16 << 20;
 
 /// Sum over rows of `-log softmax(x_NC · head_VC^T)[target]`, accumulated in f64 in row order.
-pub fn forward(_x_nc: &Tensor, _head_vc: &Tensor, _targets_n: &Indices) -> Result<f64> { missing("linear_cross_entropy") }
+///
+/// # Errors
+/// [`Error::Shape`] if the widths or counts do not match, [`Error::Index`] if a target is outside the vocabulary.
+pub fn forward(x_nc: &Tensor, head_vc: &Tensor, targets_n: &Indices) -> Result<f64> {
+    Ok(forward_per_row(x_nc, head_vc, targets_n)?.iter().sum())
+}
+
+/// `-log softmax(x_NC · head_VC^T)[target]` of every row.
+///
+/// # Errors
+/// As [`forward`].
+pub fn forward_per_row(x_nc: &Tensor, head_vc: &Tensor, targets_n: &Indices) -> Result<Vec<f64>> {
+    check(x_nc, head_vc, targets_n)?;
+    match x_nc.device() {
+        Device::Cpu => {
+            let head = Mat::new(head_vc.cpu(), head_vc.rows(), head_vc.cols());
+            let x = Mat::new(x_nc.cpu(), x_nc.rows(), x_nc.cols());
+            let mut losses = Vec::with_capacity(x.rows);
+            for_each_chunk(x, head, targets_n.cpu(), |_, targets, logits| {
+                let chunk = logits.par_chunks(head.rows).zip(targets);
+                losses.par_extend(chunk.map(|(logits, &target)| log_sum_exp(logits) - f64::from(logits[target as usize])));
+            });
+            Ok(losses)
+        }
+    }
+}
+
 /// The same sum, with the gradients of `scale * sum`: returns `(sum, dx_NC)` and adds to `d_head_VC`.
-pub fn forward_backward(_x_nc: &Tensor, _head_vc: &Tensor, _targets_n: &Indices, _scale: f32, _d_head_vc: &mut Tensor) -> Result<(f64, Tensor)> { missing("linear_cross_entropy") }
+///
+/// # Errors
+/// As [`forward`].
+pub fn forward_backward(
+    x_nc: &Tensor,
+    head_vc: &Tensor,
+    targets_n: &Indices,
+    scale: f32,
+    d_head_vc: &mut Tensor,
+) -> Result<(f64, Tensor)> {
+    check(x_nc, head_vc, targets_n)?;
+    d_head_vc.expect(OP, "d_head", head_vc.shape())?;
+    let mut dx = x_nc.zeros_like();
+    let sum = match x_nc.device() {
+        Device::Cpu => {
+            let head = Mat::new(head_vc.cpu(), head_vc.rows(), head_vc.cols());
+            let x = Mat::new(x_nc.cpu(), x_nc.rows(), x_nc.cols());
+            let mut dx = MatMut::new(dx.cpu_mut(), x.rows, x.cols);
+            let mut d_head = MatMut::new(d_head_vc.cpu_mut(), head.rows, head.cols);
+            let mut losses: Vec<f64> = Vec::with_capacity(x.rows);
+            for_each_chunk(x, head, targets_n.cpu(), |row0, targets, logits| {
+                let rows = targets.len();
+                let chunk = logits.par_chunks_mut(head.rows).zip(targets);
+                losses.par_extend(chunk.map(|(logits, &target)| loss_and_gradient(logits, target as usize, scale)));
+                let d_logits = Mat::new(logits, rows, head.rows);
+                gemm(dx.row_block(row0, rows), Write::Set, 1.0, d_logits, head, Threads::Pool);
+                gemm(d_head.reborrow(), Write::Add, 1.0, d_logits.t(), x.block(row0, rows, 0, x.cols), Threads::Pool);
+            });
+            losses.iter().sum()
+        }
+    };
+    Ok((sum, dx))
+}
+
+fn check(x: &Tensor, head: &Tensor, targets: &Indices) -> Result<()> {
+    if head.shape().len() != 2 {
+        return Err(Error::shape(OP, "head", "(V, C)", head.shape()));
+    }
+    x.expect(OP, "x", &[targets.len(), head.cols()])?;
+    targets.check_below(OP, head.rows())
+}
+
+/// Computes the logits of some rows at a time and calls `f(first row, targets, logits)`.
+fn for_each_chunk(x: Mat<'_>, head: Mat<'_>, targets: &[i32], mut f: impl FnMut(usize, &[i32], &mut [f32])) {
+    let vocabulary = head.rows.max(1);
+    let chunk_rows = (CHUNK_LOGITS / vocabulary).clamp(1, x.rows.max(1));
+    let mut logits = vec![0f32; chunk_rows * vocabulary];
+    for (chunk, targets) in targets.chunks(chunk_rows).enumerate() {
+        let (row0, rows) = (chunk * chunk_rows, targets.len());
+        let logits = &mut logits[..rows * vocabulary];
+        let dst = MatMut::new(logits, rows, vocabulary);
+        gemm(dst, Write::Set, 1.0, x.block(row0, rows, 0, x.cols), head.t(), Threads::Pool);
+        f(row0, targets, logits);
+    }
+}
+
+/// `log(sum of e^logit)`; the largest logit is subtracted first.
+fn log_sum_exp(logits: &[f32]) -> f64 {
+    loops::vectorized(
+        #[inline(always)]
+        || {
+            let max = math::max(logits);
+            let sum = math::sum_by(logits.len(), #[inline(always)] |i| math::exp(logits[i] - max));
+            f64::from(max) + sum.ln()
+        },
+    )
+}
+
+/// Returns the row's loss and turns its logits into `scale * (softmax - one_hot(target))`.
+fn loss_and_gradient(logits: &mut [f32], target: usize, scale: f32) -> f64 {
+    let target_logit = f64::from(logits[target]);
+    let log_sum_exp = loops::vectorized(
+        #[inline(always)]
+        || {
+            let max = math::max(logits);
+            logits.iter_mut().for_each(#[inline(always)] |v| *v = math::exp(*v - max));
+            let sum = math::sum_by(logits.len(), #[inline(always)] |i| logits[i]);
+            let factor = (f64::from(scale) / sum) as f32;
+            logits.iter_mut().for_each(#[inline(always)] |v| *v *= factor);
+            f64::from(max) + sum.ln()
+        },
+    );
+    logits[target] -= scale;
+    log_sum_exp - target_logit
+}

@@ -1,7 +1,53 @@
 //! `silu(gate) * up`.
-use crate::{Result, Tensor, ops::missing};
+
+use rayon::prelude::*;
+
+use super::silu;
+use crate::cpu::{loops, math};
+use crate::{Device, Result, Tensor};
+
+const OP: &str = "swiglu";
 
 /// `y = silu(gate) * up`, all of one shape.
-pub fn forward(_gate: &Tensor, _up: &Tensor) -> Result<Tensor> { missing("swiglu") }
+///
+/// # Errors
+/// [`crate::Error::Shape`] if the shapes differ.
+pub fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    up.expect(OP, "up", gate.shape())?;
+    let y = match gate.device() {
+        Device::Cpu => loops::map2(gate.cpu(), up.cpu(), #[inline(always)] |gate, up| gate * math::sigmoid(gate) * up),
+    };
+    Ok(Tensor::from_cpu(y, gate.shape()))
+}
+
 /// Returns `(d_gate, d_up)`.
-pub fn backward(_dy: &Tensor, _gate: &Tensor, _up: &Tensor) -> Result<(Tensor, Tensor)> { missing("swiglu") }
+///
+/// # Errors
+/// [`crate::Error::Shape`] if the shapes differ.
+pub fn backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result<(Tensor, Tensor)> {
+    dy.expect(OP, "dy", gate.shape())?;
+    up.expect(OP, "up", gate.shape())?;
+    let (mut d_gate, mut d_up) = (gate.zeros_like(), up.zeros_like());
+    match gate.device() {
+        Device::Cpu => backward_cpu(dy.cpu(), gate.cpu(), up.cpu(), d_gate.cpu_mut(), d_up.cpu_mut()),
+    }
+    Ok((d_gate, d_up))
+}
+
+fn backward_cpu(dy: &[f32], gate: &[f32], up: &[f32], d_gate: &mut [f32], d_up: &mut [f32]) {
+    let size = loops::TASK_VALUES;
+    let inputs = dy.par_chunks(size).zip(gate.par_chunks(size)).zip(up.par_chunks(size));
+    let outputs = d_gate.par_chunks_mut(size).zip(d_up.par_chunks_mut(size));
+    inputs.zip(outputs).for_each(|(((dy, gate), up), (d_gate, d_up))| {
+        loops::vectorized(
+            #[inline(always)]
+            || {
+                let inputs = dy.iter().zip(gate).zip(up);
+                for (((&dy, &gate), &up), (d_gate, d_up)) in inputs.zip(d_gate.iter_mut().zip(d_up)) {
+                    *d_up = dy * gate * math::sigmoid(gate);
+                    *d_gate = dy * up * silu::slope(gate);
+                }
+            },
+        );
+    });
+}

@@ -1,0 +1,127 @@
+//! Scalar functions written so that loops over them vectorise.
+//!
+//! They use no fused multiply-add and no library call, so they give the same bits on every machine.
+
+/// `e^x` within 2 units in the last place; 0 below about -104, infinity above about 88.7, NaN stays NaN.
+///
+/// `x = n ln 2 + r` with `|r| <= ln 2 / 2`, then the Taylor series of `e^r` to degree 7 (remainder 5e-9).
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    /// 1.5 * 2^23: adding it rounds to the nearest integer and leaves that integer in the low mantissa bits.
+    const ROUND: f32 = 12_582_912.0;
+    /// ln 2 cut to 10 bits, so that `n * LN2_HIGH` is exact, and the rest.
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = x.clamp(-104.0, 89.0);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
+    let mut p = 1.0 / 5040.0;
+    p = p * r + 1.0 / 720.0;
+    p = p * r + 1.0 / 120.0;
+    p = p * r + 1.0 / 24.0;
+    p = p * r + 1.0 / 6.0;
+    p = p * r + 0.5;
+    // 1 + (r + r^2 p): the small terms first, so that only the last sum rounds at full size.
+    let p = 1.0 + (r + r * r * p);
+    // 2^n as the product of two powers, because n reaches -150 and 128.
+    let n = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+    let half = n >> 1;
+    p * power_of_two(half) * power_of_two(n.wrapping_sub(half))
+}
+
+#[inline(always)]
+fn power_of_two(n: i32) -> f32 {
+    f32::from_bits((n.wrapping_add(127) as u32) << 23)
+}
+
+/// `1 / (1 + e^-x)`.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
+const LANES: usize = 16;
+
+/// Sum of `f(i)` over `0..n` in a fixed order of 16 f64 lanes.
+#[inline(always)]
+pub(crate) fn sum_by<T: Into<f64>>(n: usize, f: impl Fn(usize) -> T) -> f64 {
+    let mut lanes = [0f64; LANES];
+    let whole = n - n % LANES;
+    for base in (0..whole).step_by(LANES) {
+        for (lane, sum) in lanes.iter_mut().enumerate() {
+            *sum += f(base + lane).into();
+        }
+    }
+    for (lane, i) in (whole..n).enumerate() {
+        lanes[lane] += f(i).into();
+    }
+    lanes.iter().sum()
+}
+
+/// Dot product in a fixed order of 16 f32 lanes.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0f32; 2 * LANES];
+    let (a_blocks, a_tail) = a.as_chunks::<{ 2 * LANES }>();
+    let (b_blocks, b_tail) = b.as_chunks::<{ 2 * LANES }>();
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        for (sum, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    for (sum, (a, b)) in lanes.iter_mut().zip(a_tail.iter().zip(b_tail)) {
+        *sum += a * b;
+    }
+    lanes.iter().sum()
+}
+
+/// Largest value, minus infinity for none; a NaN is skipped.
+#[inline(always)]
+pub(crate) fn max(values: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (blocks, tail) = values.as_chunks::<LANES>();
+    for block in blocks {
+        for (best, &v) in lanes.iter_mut().zip(block) {
+            *best = if v > *best { v } else { *best };
+        }
+    }
+    lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |best, &v| if v > best { v } else { best })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_is_within_two_ulp() {
+        let mut worst = 0f64;
+        for i in -870_000..=887_000 {
+            let x = i as f32 * 1e-4;
+            let want = f64::from(x).exp();
+            worst = worst.max((f64::from(exp(x)) - want).abs() / want);
+        }
+        assert!(worst < 2.0 * 1.2e-7, "relative error {worst:e}");
+    }
+
+    #[test]
+    fn exp_at_the_edges() {
+        assert_eq!(exp(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp(-200.0), 0.0);
+        assert_eq!(exp(0.0), 1.0);
+        assert_eq!(exp(89.0), f32::INFINITY);
+        assert_eq!(exp(f32::INFINITY), f32::INFINITY);
+        assert!(exp(f32::NAN).is_nan());
+        assert!((f64::from(exp(-100.0)) - (-100f64).exp()).abs() < 1.5e-45);
+    }
+
+    #[test]
+    fn sums_and_maxima_of_odd_lengths() {
+        for n in [0, 1, 3, 15, 16, 17, 33, 65] {
+            let values: Vec<f32> = (0..n).map(|i| ((i * 7) % 11) as f32 - 5.0).collect();
+            assert_eq!(sum_by(n, |i| values[i]), f64::from(values.iter().sum::<f32>()));
+            assert_eq!(max(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            assert_eq!(dot(&values, &values), values.iter().map(|v| v * v).sum::<f32>());
+        }
+    }
+}
