@@ -86,7 +86,7 @@ impl<'a> Encoder<'a> {
         };
         let request = FrameRequest { sampling, video_start_s: None, video_end_s: None };
         // cosmos-reason2 `llava_sft.py`: vision may fill 90 % of the sequence.
-        let factor = u64::from(processor.vision_config().factor());
+        let factor = u64::from(processor.vision().factor());
         let fitting = (recipe.max_length as f64 * (factor * factor) as f64 * 0.9) as u64;
         let budget = PixelBudget::PerFrame {
             min_pixels: recipe.min_pixels,
@@ -142,12 +142,12 @@ impl<'a> Encoder<'a> {
             return Err(format!("{}: images are not available yet", media.path));
         }
         let path = root.resolve(&media.path).map_err(|e| e.to_string())?;
-        let clip = video::decode(&path, &self.request, BackendChoice::Auto, &Limits::default())
-            .map_err(|e| e.to_string())?;
+        let clip =
+            video::decode(&path, &self.request, BackendChoice::Auto, &Limits::default()).map_err(|e| e.to_string())?;
         if clip.damaged > 0 {
             return Err(format!("{}: {} damaged packets or frames", media.path, clip.damaged));
         }
-        self.processor.video(&clip, self.budget).map_err(|e| e.to_string())
+        self.processor.video(&clip, &self.budget).map_err(|e| e.to_string())
     }
 }
 

@@ -26,6 +26,6 @@ pub use error::{Error, Result};
 pub use metrics::{MetricSink, RunSummary, StepMetrics, StepTiming};
 pub use order::{Order, SampleRef, Timeline};
 pub use plan::{CheckpointPlan, DatasetPlan, ExportDType, Plan, Recipe, ResumeFrom};
-pub use run::{Control, run};
+pub use run::run;
 pub use sft_toml::{NonFinite, SftToml};
 pub use source::{Source, known_keys, parse_config, read_config};

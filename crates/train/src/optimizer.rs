@@ -53,13 +53,13 @@ pub fn update(
     (update, lr, grad_scale): (u64, f64, f64),
 ) -> Result<()> {
     let settings = AdamW {
-        lr: lr as f32,
-        beta1: recipe.betas[0] as f32,
-        beta2: recipe.betas[1] as f32,
-        eps: recipe.epsilon as f32,
-        weight_decay: recipe.weight_decay as f32,
+        lr,
+        beta1: recipe.betas[0],
+        beta2: recipe.betas[1],
+        eps: recipe.epsilon,
+        weight_decay: recipe.weight_decay,
         step: update,
-        grad_scale: grad_scale as f32,
+        grad_scale,
     };
     let moments = moments.first.iter_mut().zip(&mut moments.second);
     for ((param, grad), (first, second)) in params.tensors_mut().iter_mut().zip(grads.tensors()).zip(moments) {

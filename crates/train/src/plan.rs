@@ -185,9 +185,7 @@ fn required(value: &Option<String>, source: &Source, key: &str, example: &str) -
         Some("") => Err(source.error(key, "is empty")),
         Some("...") => Err(source.error(key, format!("is still `...`; set it, such as {example:?}"))),
         Some(value) => Ok(value.to_owned()),
-        None => {
-            Err(source.error(key, format!("is missing; set it in the file or with --set {key}={example}")))
-        }
+        None => Err(source.error(key, format!("is missing; set it in the file or with --set {key}={example}"))),
     }
 }
 
@@ -436,7 +434,8 @@ fn schedule(toml: &SftToml, source: &Source) -> Result<Schedule> {
     in_range(schedule.decay_ratio.is_none_or(share), source, "train.optm_decay_ratio", "in 0..=1")?;
     in_range(share(schedule.min_lr_factor), source, "train.optm_min_lr_factor", "in 0..=1")?;
     in_range(start_factor.is_none_or(share), source, "train.optm_warmup_start_factor", "in 0..=1")?;
-    let warmup = matches!(schedule.warmup, Warmup::Steps(_)) || matches!(schedule.warmup, Warmup::Fraction(f) if share(f));
+    let warmup =
+        matches!(schedule.warmup, Warmup::Steps(_)) || matches!(schedule.warmup, Warmup::Fraction(f) if share(f));
     in_range(warmup, source, "train.optm_warmup_steps", "an integer (steps) or a float in 0..=1 (share of all steps)")?;
     Ok(schedule)
 }
@@ -486,3 +485,6 @@ fn note_idle_keys(toml: &SftToml, notes: &mut Vec<String>) {
         notes.push(format!("logging.logger {logger:?} is not available yet; metrics go to metrics.jsonl"));
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
