@@ -21,6 +21,6 @@ pub use deberta::{Deberta, DebertaConfig};
 pub use error::{Error, Result};
 pub use params::{Grads, Init, ParamId, ParamSpec, ParamTable, Params};
 pub use presets::{Preset, SpecialTokens, preset_config, preset_generation_config};
-pub use folder::random_tensor;
+pub use folder::{export_random, random_values};
 pub use tower::VisionOutput;
 pub use vlm::{KvCache, Layout, LossSum, Remat, Vlm, param_table};

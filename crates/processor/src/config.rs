@@ -83,10 +83,14 @@ impl VisionConfig {
             if let (Some(model), Some(file)) = (model, file)
                 && model != file
             {
-                return Err(format!("`{model_key}` is {model} in config.json but `{file_key}` is {file} in the preprocessor files"));
+                return Err(format!(
+                    "`{model_key}` is {model} in config.json but `{file_key}` is {file} in the preprocessor files"
+                ));
             }
         }
-        for (field, key, least) in [(&mut self.image_mean, "image_mean", f64::MIN), (&mut self.image_std, "image_std", 1e-6)] {
+        for (field, key, least) in
+            [(&mut self.image_mean, "image_mean", f64::MIN), (&mut self.image_std, "image_std", 1e-6)]
+        {
             if let Some(value) = from_files(key) {
                 *field = three(value, least).ok_or_else(|| format!("`{key}` is {value}; expected three numbers"))?;
             }
@@ -94,14 +98,21 @@ impl VisionConfig {
         if let Some(per_second) = &mut self.tokens_per_second {
             // The reference's default where config.json is silent is 4, though every published folder says 2.
             let value = from_model("tokens_per_second");
-            *per_second = value.map_or(Some(4.0), Value::as_f64).filter(|v| v.is_finite() && *v >= 0.0).ok_or("`tokens_per_second` is not a number")?;
+            *per_second = value
+                .map_or(Some(4.0), Value::as_f64)
+                .filter(|v| v.is_finite() && *v >= 0.0)
+                .ok_or("`tokens_per_second` is not a number")?;
         }
         Ok(())
     }
 }
 
 fn three(value: &Value, least: f64) -> Option<[f32; 3]> {
-    let numbers: Vec<f32> = value.as_array()?.iter().map(|v| v.as_f64().filter(|n| n.abs() < 1e6 && *n >= least).map(|n| n as f32)).collect::<Option<_>>()?;
+    let numbers: Vec<f32> = value
+        .as_array()?
+        .iter()
+        .map(|v| v.as_f64().filter(|n| n.abs() < 1e6 && *n >= least).map(|n| n as f32))
+        .collect::<Option<_>>()?;
     numbers.try_into().ok()
 }
 
@@ -150,7 +161,11 @@ impl FolderConfig {
         for (key, token) in TOKEN_KEYS {
             if let Some(value) = config.get(key).filter(|v| !v.is_null()) {
                 let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
-                token_ids.push((key, token, id.ok_or_else(|| bad(format!("`{key}` is {value}; expected a token id")))?));
+                token_ids.push((
+                    key,
+                    token,
+                    id.ok_or_else(|| bad(format!("`{key}` is {value}; expected a token id")))?,
+                ));
             }
         }
         let text = config.get("text_config").unwrap_or(&config);
@@ -184,8 +199,8 @@ fn shipped_template(dir: &Path) -> Result<Option<(String, String)>, Error> {
 
 fn read_json(path: &Path) -> Result<Value, Error> {
     let bytes = read_file(path, CONFIG_BYTES_MAX)?;
-    let value: Value =
-        serde_json::from_slice(&bytes).map_err(|error| Error::BadFile { path: path.to_path_buf(), what: error.to_string() })?;
+    let value: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| Error::BadFile { path: path.to_path_buf(), what: error.to_string() })?;
     if !value.is_object() {
         return Err(Error::BadFile { path: path.to_path_buf(), what: "expected a JSON object".into() });
     }

@@ -73,7 +73,10 @@ pub(crate) fn patchify_group(
     for frame in group {
         let bytes = u64::from(frame.width) * u64::from(frame.height) * 3;
         if (frame.width, frame.height) != (width, height) || frame.data.len() as u64 != bytes {
-            return Err(Error::Frames(format!("a frame of {}x{} among frames of {width}x{height}", frame.width, frame.height)));
+            return Err(Error::Frames(format!(
+                "a frame of {}x{} among frames of {width}x{height}",
+                frame.width, frame.height
+            )));
         }
     }
     let last = group.last().ok_or_else(|| Error::Frames("an empty temporal patch".into()))?;
@@ -107,7 +110,8 @@ pub(crate) fn patchify_group(
 /// Row and column of every patch of one temporal patch, block of `merge_size` squared after block.
 fn merge_order(grid: GridThw, merge_size: u32) -> impl Iterator<Item = (usize, usize)> {
     let (rows, columns, merge) = (grid.h as usize, grid.w as usize, merge_size as usize);
-    let blocks = (0..rows / merge).flat_map(move |row| (0..columns / merge).map(move |column| (row * merge, column * merge)));
+    let blocks =
+        (0..rows / merge).flat_map(move |row| (0..columns / merge).map(move |column| (row * merge, column * merge)));
     blocks.flat_map(move |(row, column)| (0..merge).flat_map(move |y| (0..merge).map(move |x| (row + y, column + x))))
 }
 
@@ -130,7 +134,8 @@ mod tests {
     #[test]
     fn order_of_patches_and_values() {
         let config = VisionConfig::of_family(Family::Qwen3Vl);
-        let frames: Vec<RgbFrame> = (0..3).map(|t| frame(32, 64, move |y, x, c| (t * 80 + y * 2 + x + c * 7) as u8)).collect();
+        let frames: Vec<RgbFrame> =
+            (0..3).map(|t| frame(32, 64, move |y, x, c| (t * 80 + y * 2 + x + c * 7) as u8)).collect();
         let (patches, grid) = patchify(&frames, &config).unwrap();
         assert_eq!(grid, GridThw { t: 2, h: 2, w: 4 });
         // Value of patch p, entry e, from the definition.

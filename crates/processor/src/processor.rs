@@ -7,7 +7,10 @@ use video::{ResizeKernel, RgbFrame, SampledClip};
 use crate::config::FolderConfig;
 use crate::patchify::{Normalizer, grid_of, patchify_group};
 use crate::template::{TemplateCheck, check_template};
-use crate::{Error, Family, FrameSize, GridThw, PixelBudget, SecondsPerGrid, Tokenizer, VisionConfig, VisionTokenIds, smart_resize};
+use crate::{
+    Error, Family, FrameSize, GridThw, PixelBudget, SecondsPerGrid, Tokenizer, VisionConfig, VisionTokenIds,
+    smart_resize,
+};
 
 /// A video or an image as the model sees it, and where it came from. Legend: `P` patches, `E` values of a patch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,13 +59,18 @@ impl Processor {
             let own = tokenizer.special_id(token);
             if own != Some(*id) {
                 let own = own.map_or("does not know it".to_owned(), |own| format!("numbers it {own}"));
-                return Err(bad(format!("`{key}` is {id} ({token}), but tokenizer.json {own}: they do not belong together")));
+                return Err(bad(format!(
+                    "`{key}` is {id} ({token}), but tokenizer.json {own}: they do not belong together"
+                )));
             }
         }
         if let Some(rows) = folder.vocab_size
             && rows <= u64::from(tokenizer.id_max())
         {
-            return Err(bad(format!("`vocab_size` is {rows}, but tokenizer.json numbers tokens up to {}", tokenizer.id_max())));
+            return Err(bad(format!(
+                "`vocab_size` is {rows}, but tokenizer.json numbers tokens up to {}",
+                tokenizer.id_max()
+            )));
         }
         let mut processor = Self::new(folder.family, folder.vision, tokenizer)?;
         processor.template = match &folder.chat_template {
@@ -82,7 +90,11 @@ impl Processor {
     /// # Errors
     /// [`Error::Tokenizer`] if the tokenizer lacks a token of the chat layout.
     pub fn new(family: Family, vision: VisionConfig, tokenizer: Tokenizer) -> Result<Self, Error> {
-        let id = |token: &str| tokenizer.special_id(token).ok_or_else(|| Error::Tokenizer(format!("it has no {token}, which the chat layout needs")));
+        let id = |token: &str| {
+            tokenizer
+                .special_id(token)
+                .ok_or_else(|| Error::Tokenizer(format!("it has no {token}, which the chat layout needs")))
+        };
         let vision_ids = VisionTokenIds {
             vision_start: id("<|vision_start|>")?,
             vision_end: id("<|vision_end|>")?,
@@ -151,7 +163,8 @@ impl Processor {
         let mut input = self.plan(&clip.frames, &clip.frame_indices, budget)?;
         input.source_fps = Some(clip.fps.to_f64());
         // The indices span the chosen range from its first to its last frame.
-        let (first, last) = (clip.frame_indices.first().copied().unwrap_or(0), clip.frame_indices.last().copied().unwrap_or(0));
+        let (first, last) =
+            (clip.frame_indices.first().copied().unwrap_or(0), clip.frame_indices.last().copied().unwrap_or(0));
         let range = last.saturating_sub(first).saturating_add(1);
         input.sample_fps = clip.frames.len() as f64 / range as f64 * clip.fps.to_f64();
         self.fill(&mut input, &clip.frames)?;
@@ -211,7 +224,8 @@ impl Processor {
         let mut patches = Vec::with_capacity(input.grid_thw.patches().saturating_mul(self.vision.patch_values()));
         // One temporal patch at a time, so that resized frames are cut up while they are still in the cache.
         for group in frames.chunks(self.vision.temporal_patch_size as usize) {
-            let resize = |frame| video::resize(frame, input.resized_width, input.resized_height, ResizeKernel::TorchF32);
+            let resize =
+                |frame| video::resize(frame, input.resized_width, input.resized_height, ResizeKernel::TorchF32);
             let resized = group.iter().map(resize).collect::<Result<Vec<RgbFrame>, _>>()?;
             patchify_group(&resized, input.grid_thw, &self.vision, &normalizer, &mut patches)?;
         }

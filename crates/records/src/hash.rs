@@ -17,6 +17,12 @@ impl ContentHash {
         Self(blake3::hash(bytes).to_hex().to_string())
     }
 
+    /// A hash made elsewhere, from its 64 hexadecimal digits; `None` if it is anything else.
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        let valid = digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        valid.then(|| Self(digits.to_ascii_lowercase()))
+    }
+
     /// Hash of a text's UTF-8 bytes.
     pub fn of_text(text: &str) -> Self {
         Self::of_bytes(text.as_bytes())

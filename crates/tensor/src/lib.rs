@@ -11,6 +11,8 @@ mod error;
 mod indices;
 pub mod ops;
 mod tensor;
+#[cfg(test)]
+mod testing;
 
 pub use device::Device;
 pub use dtype::DType;

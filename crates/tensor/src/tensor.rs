@@ -37,7 +37,12 @@ impl Tensor {
     /// [`Error::Shape`] if the number of values is not the product of `shape`.
     pub fn from_vec(device: &Device, data: Vec<f32>, shape: &[usize]) -> Result<Self> {
         if data.len() != shape.iter().product::<usize>() {
-            return Err(Error::shape("from_vec", "data", format!("{} values for {shape:?}", shape.iter().product::<usize>()), &[data.len()]));
+            return Err(Error::shape(
+                "from_vec",
+                "data",
+                format!("{} values for {shape:?}", shape.iter().product::<usize>()),
+                &[data.len()],
+            ));
         }
         let storage = match device {
             Device::Cpu => Storage::Cpu(data),

@@ -4,6 +4,10 @@ use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
 mod golden;
+mod tidy;
+
+/// Result of a tool: the text of any error is enough here.
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tools of Roadscribe")]
@@ -14,6 +18,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check the source tree against the rules of the house.
+    Tidy,
     /// Check every model folder under DIR against the reference's numbers.
     Golden {
         /// A folder of model folders, or one model folder.
@@ -23,6 +29,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Tidy => tidy::run(&tidy::repository_root()),
         Command::Golden { dir } => golden::run(&dir),
     };
     match result {

@@ -17,7 +17,10 @@ pub(crate) fn task_rows(width: usize) -> usize {
 pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512dq") {
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+        {
             // SAFETY: the processor has the features that the function is compiled for.
             return unsafe { with_avx512(f) };
         }
@@ -47,7 +50,12 @@ pub(crate) fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
     out.par_chunks_mut(TASK_VALUES).zip(a.par_chunks(TASK_VALUES)).for_each(|(out, a)| {
         vectorized(
             #[inline(always)]
-            || out.iter_mut().zip(a).for_each(#[inline(always)] |(out, &a)| *out = f(a)),
+            || {
+                out.iter_mut().zip(a).for_each(
+                    #[inline(always)]
+                    |(out, &a)| *out = f(a),
+                )
+            },
         );
     });
     out
@@ -56,12 +64,19 @@ pub(crate) fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
 /// `f(a, b)` for every pair of values.
 pub(crate) fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
     let mut out = vec![0.0; a.len()];
-    out.par_chunks_mut(TASK_VALUES).zip(a.par_chunks(TASK_VALUES)).zip(b.par_chunks(TASK_VALUES)).for_each(|((out, a), b)| {
-        vectorized(
-            #[inline(always)]
-            || out.iter_mut().zip(a.iter().zip(b)).for_each(#[inline(always)] |(out, (&a, &b))| *out = f(a, b)),
-        );
-    });
+    out.par_chunks_mut(TASK_VALUES).zip(a.par_chunks(TASK_VALUES)).zip(b.par_chunks(TASK_VALUES)).for_each(
+        |((out, a), b)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    out.iter_mut().zip(a.iter().zip(b)).for_each(
+                        #[inline(always)]
+                        |(out, (&a, &b))| *out = f(a, b),
+                    )
+                },
+            );
+        },
+    );
     out
 }
 
@@ -70,7 +85,12 @@ pub(crate) fn update(a: &mut [f32], b: &[f32], f: impl Fn(&mut f32, f32) + Sync)
     a.par_chunks_mut(TASK_VALUES).zip(b.par_chunks(TASK_VALUES)).for_each(|(a, b)| {
         vectorized(
             #[inline(always)]
-            || a.iter_mut().zip(b).for_each(#[inline(always)] |(a, &b)| f(a, b)),
+            || {
+                a.iter_mut().zip(b).for_each(
+                    #[inline(always)]
+                    |(a, &b)| f(a, b),
+                )
+            },
         );
     });
 }

@@ -20,7 +20,13 @@ impl<'a> Mat<'a> {
 
     /// The transposed view.
     pub fn t(self) -> Self {
-        Self { data: self.data, rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
+        Self {
+            data: self.data,
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
     }
 
     /// The view of `rows` rows from `row0` and `cols` columns from `col0`.

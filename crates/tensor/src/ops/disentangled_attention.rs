@@ -122,7 +122,14 @@ fn attend(operands: &Operands<'_>, row0: usize, head: usize, mut out: MatMut<'_>
     let mut scores = vec![0f32; QUERY_BLOCK.min(rows) * rows];
     for block0 in (0..rows).step_by(QUERY_BLOCK) {
         let queries = QUERY_BLOCK.min(rows - block0);
-        gemm(MatMut::new(&mut scores, queries, rows), Write::Set, factor, q.block(block0, queries, 0, width), k.t(), Threads::One);
+        gemm(
+            MatMut::new(&mut scores, queries, rows),
+            Write::Set,
+            factor,
+            q.block(block0, queries, 0, width),
+            k.t(),
+            Threads::One,
+        );
         for (i, scores) in scores.chunks_exact_mut(rows).take(queries).enumerate() {
             // Entry `j` is the bucket of the distance `i - j`, which falls as `j` rises.
             let buckets = buckets[rows - 1 - (block0 + i)..][..rows].iter().map(|&bucket| bucket as usize);
@@ -147,9 +154,20 @@ fn softmax(scores: &mut [f32]) {
         #[inline(always)]
         || {
             let max = math::max(scores);
-            scores.iter_mut().for_each(#[inline(always)] |s| *s = math::exp(*s - max));
-            let factor = (1.0 / math::sum_by(scores.len(), #[inline(always)] |i| scores[i])) as f32;
-            scores.iter_mut().for_each(#[inline(always)] |s| *s *= factor);
+            scores.iter_mut().for_each(
+                #[inline(always)]
+                |s| *s = math::exp(*s - max),
+            );
+            let factor = (1.0
+                / math::sum_by(
+                    scores.len(),
+                    #[inline(always)]
+                    |i| scores[i],
+                )) as f32;
+            scores.iter_mut().for_each(
+                #[inline(always)]
+                |s| *s *= factor,
+            );
         },
     );
 }
@@ -162,7 +180,11 @@ fn bucket_of_distance(rows: usize, span: usize, config: Config) -> Vec<u32> {
     let last = rows as i64 - 1;
     let (span, logarithmic) = (span as i64, config.position_buckets > 0 && config.max_relative_positions > 0);
     let bucket = |distance: i64| {
-        if logarithmic { log_bucket(distance, i64::from(config.position_buckets), i64::from(config.max_relative_positions)) } else { distance }
+        if logarithmic {
+            log_bucket(distance, i64::from(config.position_buckets), i64::from(config.max_relative_positions))
+        } else {
+            distance
+        }
     };
     (-last..=last).rev().map(|distance| (bucket(distance) + span).clamp(0, 2 * span - 1) as u32).collect()
 }
@@ -177,4 +199,102 @@ fn log_bucket(distance: i64, buckets: i64, max_position: i64) -> i64 {
     let growth = (distance.abs() as f32 / mid as f32).ln() / ((max_position - 1) as f32 / mid as f32).ln();
     let magnitude = (growth * (mid - 1) as f32).ceil() as i64;
     magnitude.saturating_add(mid).saturating_mul(distance.signum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, random, weigh, wide};
+
+    #[test]
+    fn buckets_equal_those_of_transformers() {
+        // (buckets, largest distance, [(distance, bucket)]), from `make_log_bucket_position`.
+        type Pairs = &'static [(i64, i64)];
+        let cases: [(i64, i64, Pairs); 3] = [
+            (8, 32, &[(0, 0), (4, 4), (5, 5), (7, 5), (8, 6), (15, 6), (16, 7), (31, 7), (32, 8), (61, 8), (62, 9)]),
+            (
+                32,
+                64,
+                &[
+                    (16, 16),
+                    (17, 17),
+                    (18, 18),
+                    (19, 18),
+                    (20, 19),
+                    (27, 22),
+                    (28, 23),
+                    (30, 23),
+                    (31, 24),
+                    (63, 31),
+                    (64, 32),
+                    (76, 34),
+                ],
+            ),
+            (
+                256,
+                512,
+                &[(128, 128), (129, 129), (200, 169), (255, 192), (300, 207), (511, 255), (512, 256), (700, 284)],
+            ),
+        ];
+        for (buckets, max_position, pairs) in cases {
+            for &(distance, bucket) in pairs {
+                assert_eq!(log_bucket(distance, buckets, max_position), bucket, "{buckets} {max_position} {distance}");
+                assert_eq!(log_bucket(-distance, buckets, max_position), -bucket);
+            }
+        }
+    }
+
+    /// One query at a time, straight from the definition, in f64.
+    fn naive(operands: &[Tensor; 5], lengths: &[u32], config: Config, span: i64) -> Vec<f64> {
+        let [q, k, v, pos_key, pos_query] = operands.each_ref().map(wide);
+        let (d, width) = (config.head_dim, config.heads * config.head_dim);
+        let terms = 1 + usize::from(config.c2p) + usize::from(config.p2c);
+        let mut out = vec![0.0; q.len()];
+        for bounds in lengths.windows(2) {
+            let tokens = bounds[0] as usize..bounds[1] as usize;
+            for (i, h) in tokens.clone().flat_map(|i| (0..config.heads).map(move |h| (i, h))) {
+                let at = |row: usize| row * width + h * d..row * width + h * d + d;
+                let score = |j: usize| {
+                    let bucket = |distance: i64| match config.position_buckets {
+                        0 => distance,
+                        buckets => log_bucket(distance, i64::from(buckets), i64::from(config.max_relative_positions)),
+                    };
+                    let distance = i as i64 - j as i64;
+                    let c2p_row = (bucket(distance) + span).clamp(0, 2 * span - 1) as usize;
+                    let p2c_row = (-bucket(-distance) + span).clamp(0, 2 * span - 1) as usize;
+                    let c2p = if config.c2p { weigh(&q[at(i)], &pos_key[at(c2p_row)]) } else { 0.0 };
+                    let p2c = if config.p2c { weigh(&k[at(j)], &pos_query[at(p2c_row)]) } else { 0.0 };
+                    ((weigh(&q[at(i)], &k[at(j)]) + c2p + p2c) / ((d * terms) as f64).sqrt()).exp()
+                };
+                let weights: Vec<f64> = tokens.clone().map(score).collect();
+                let sum: f64 = weights.iter().sum();
+                for (j, weight) in tokens.clone().zip(&weights) {
+                    at(i).zip(at(j)).for_each(|(to, from)| out[to] += weight / sum * v[from]);
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn equals_the_definition() {
+        for (c2p, p2c, position_buckets) in [(true, true, 8), (true, false, 8), (false, true, 0), (false, false, 0)] {
+            let config = Config { heads: 2, head_dim: 5, c2p, p2c, position_buckets, max_relative_positions: 32 };
+            let span = span(config).unwrap();
+            let cu_seqlens = [0, 1, 18, 18, 150];
+            let segments = Segments::packed(&Device::Cpu, &cu_seqlens).unwrap();
+            let operands = [1, 2, 3, 4, 5].map(|seed| random(&[if seed < 4 { 150 } else { 2 * span }, 10], seed));
+            let [q, k, v, pos_key, pos_query] = &operands;
+            let out = forward(q, k, v, pos_key, pos_query, &segments, config).unwrap();
+            check_close("out", &out, &naive(&operands, &cu_seqlens, config, span as i64), 1e-6);
+        }
+    }
+
+    #[test]
+    fn empty_spans_are_errors() {
+        let config =
+            Config { heads: 1, head_dim: 4, c2p: true, p2c: true, position_buckets: 0, max_relative_positions: 0 };
+        assert!(span(config).is_err());
+        assert!(span(Config { position_buckets: 1, max_relative_positions: 8, ..config }).is_err());
+    }
 }

@@ -12,7 +12,12 @@ const OP: &str = "elementwise";
 pub fn add_assign(acc: &mut Tensor, x: &Tensor) -> Result<()> {
     x.expect(OP, "x", acc.shape())?;
     match x.device() {
-        Device::Cpu => loops::update(acc.cpu_mut(), x.cpu(), #[inline(always)] |acc, x| *acc += x),
+        Device::Cpu => loops::update(
+            acc.cpu_mut(),
+            x.cpu(),
+            #[inline(always)]
+            |acc, x| *acc += x,
+        ),
     }
     Ok(())
 }
@@ -24,7 +29,12 @@ pub fn add_assign(acc: &mut Tensor, x: &Tensor) -> Result<()> {
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     b.expect(OP, "b", a.shape())?;
     let sum = match a.device() {
-        Device::Cpu => loops::map2(a.cpu(), b.cpu(), #[inline(always)] |a, b| a + b),
+        Device::Cpu => loops::map2(
+            a.cpu(),
+            b.cpu(),
+            #[inline(always)]
+            |a, b| a + b,
+        ),
     };
     Ok(Tensor::from_cpu(sum, a.shape()))
 }
@@ -88,11 +98,55 @@ pub fn concat_columns(parts: &[&Tensor]) -> Result<Tensor> {
 }
 
 /// Copies `width` columns of every row, from column `from_col` of `from` to column `to_col` of `to`.
-fn copy_columns(from: &[f32], from_cols: usize, from_col: usize, to: &mut [f32], to_cols: usize, to_col: usize, width: usize) {
+fn copy_columns(
+    from: &[f32],
+    from_cols: usize,
+    from_col: usize,
+    to: &mut [f32],
+    to_cols: usize,
+    to_col: usize,
+    width: usize,
+) {
     if width == 0 {
         return;
     }
     for (to, from) in to.chunks_exact_mut(to_cols).zip(from.chunks_exact(from_cols)) {
         to[to_col..to_col + width].copy_from_slice(&from[from_col..from_col + width]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{random, tensor};
+
+    #[test]
+    fn adds_and_scales() {
+        for n in [0, 1, 17, 40_000] {
+            let (a, b) = (random(&[n], 1), random(&[n], 2));
+            let want: Vec<f32> = a.cpu().iter().zip(b.cpu()).map(|(a, b)| a + b).collect();
+            assert_eq!(add(&a, &b).unwrap().to_vec(), want);
+            let mut acc = a.clone();
+            add_assign(&mut acc, &b).unwrap();
+            assert_eq!(acc.to_vec(), want);
+            scale(&mut acc, 2.0).unwrap();
+            assert!(acc.cpu().iter().zip(&want).all(|(got, want)| *got == 2.0 * want));
+        }
+        assert!(add(&random(&[2], 1), &random(&[3], 1)).is_err());
+        assert!(add_assign(&mut random(&[2], 1), &random(&[2, 1], 1)).is_err());
+    }
+
+    #[test]
+    fn columns_split_and_join() {
+        let x = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]);
+        let parts = split_columns(&x, &[1, 0, 2]).unwrap();
+        assert_eq!(
+            parts.iter().map(Tensor::to_vec).collect::<Vec<_>>(),
+            [vec![1.0, 4.0], vec![], vec![2.0, 3.0, 5.0, 6.0]]
+        );
+        assert_eq!(concat_columns(&parts.iter().collect::<Vec<_>>()).unwrap().to_vec(), x.to_vec());
+        assert!(split_columns(&x, &[1, 1]).is_err());
+        assert!(concat_columns(&[]).is_err());
+        assert!(concat_columns(&[&x, &random(&[3, 1], 1)]).is_err());
     }
 }

@@ -58,8 +58,14 @@ pub fn backward(
     match x_nc.device() {
         Device::Cpu => {
             let partials = backward_cpu(dy_nc.cpu(), x_nc.cpu(), weight_c.cpu(), stats, dx.cpu_mut());
-            loops::add_partial_sums(d_weight_c.cpu_mut(), &partials.iter().map(|p| p.weight.as_slice()).collect::<Vec<_>>());
-            loops::add_partial_sums(d_bias_c.cpu_mut(), &partials.iter().map(|p| p.bias.as_slice()).collect::<Vec<_>>());
+            loops::add_partial_sums(
+                d_weight_c.cpu_mut(),
+                &partials.iter().map(|p| p.weight.as_slice()).collect::<Vec<_>>(),
+            );
+            loops::add_partial_sums(
+                d_bias_c.cpu_mut(),
+                &partials.iter().map(|p| p.bias.as_slice()).collect::<Vec<_>>(),
+            );
         }
     }
     Ok(dx)
@@ -72,7 +78,15 @@ fn check(x: &Tensor, weight: &Tensor) -> Result<()> {
     weight.expect(OP, "weight", &[x.cols()])
 }
 
-fn forward_cpu(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32], mean: &mut [f32], inv_std: &mut [f32]) {
+fn forward_cpu(
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    eps: f32,
+    y: &mut [f32],
+    mean: &mut [f32],
+    inv_std: &mut [f32],
+) {
     let width = weight.len();
     let rows = loops::task_rows(width);
     let matrices = y.par_chunks_mut(rows * width).zip(x.par_chunks(rows * width));
@@ -130,4 +144,52 @@ fn backward_cpu(dy: &[f32], x: &[f32], weight: &[f32], stats: &Stats, dx: &mut [
             partial
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, gradient, random, weigh, wide};
+
+    fn naive(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64> {
+        let normalised = |x: &[f64]| -> Vec<f64> {
+            let mean = x.iter().sum::<f64>() / x.len() as f64;
+            let inv = 1.0 / (x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / x.len() as f64 + eps).sqrt();
+            x.iter().zip(weight.iter().zip(bias)).map(|(x, (w, b))| (x - mean) * inv * w + b).collect()
+        };
+        x.chunks(weight.len()).flat_map(normalised).collect()
+    }
+
+    #[test]
+    fn forward_and_gradients() {
+        const EPS: f64 = 1e-3;
+        for shape in [[1, 1], [3, 17], [4, 12], [2, 65]] {
+            let [x, dy] = [1, 2].map(|seed| random(&shape, seed));
+            let [weight, bias] = [3, 4].map(|seed| random(&shape[1..], seed));
+            let (wx, ww, wb, wdy) = (wide(&x), wide(&weight), wide(&bias), wide(&dy));
+            let (y, stats) = forward(&x, &weight, &bias, EPS as f32).unwrap();
+            check_close("y", &y, &naive(&wx, &ww, &wb, EPS), 1e-6);
+            let (mut d_weight, mut d_bias) = (weight.zeros_like(), bias.zeros_like());
+            let dx = backward(&dy, &x, &weight, &stats, &mut d_weight, &mut d_bias).unwrap();
+            check_close("dx", &dx, &gradient(&wx, |x| weigh(&naive(x, &ww, &wb, EPS), &wdy)), 2e-6);
+            check_close("d_weight", &d_weight, &gradient(&ww, |w| weigh(&naive(&wx, w, &wb, EPS), &wdy)), 1e-6);
+            check_close("d_bias", &d_bias, &gradient(&wb, |b| weigh(&naive(&wx, &ww, b, EPS), &wdy)), 1e-6);
+        }
+    }
+
+    #[test]
+    fn a_large_mean_does_not_drown_the_variance() {
+        let x = Tensor::from_cpu(random(&[2, 64], 1).cpu().iter().map(|v| 1000.0 + v).collect(), &[2, 64]);
+        let (weight, bias) = (random(&[64], 2), random(&[64], 3));
+        let (y, _) = forward(&x, &weight, &bias, 1e-6).unwrap();
+        check_close("y", &y, &naive(&wide(&x), &wide(&weight), &wide(&bias), 1e-6), 1e-4);
+    }
+
+    #[test]
+    fn wrong_widths_are_errors() {
+        let x = random(&[2, 6], 1);
+        assert!(forward(&x, &random(&[4], 2), &random(&[4], 2), 1e-6).is_err());
+        assert!(forward(&x, &random(&[6], 2), &random(&[4], 2), 1e-6).is_err());
+        assert!(forward(&random(&[2, 0], 1), &random(&[0], 2), &random(&[0], 2), 1e-6).is_err());
+    }
 }

@@ -111,3 +111,69 @@ fn forward_cpu(x: &[f32], weight: &[f32], bias: Option<&[f32]>, rows: usize, y: 
     let (x, weight) = (Mat::new(x, rows, inputs), Mat::new(weight, outputs, inputs));
     gemm(MatMut::new(y, rows, outputs), write, 1.0, x, weight.t(), Threads::Pool);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, gradient, random, weigh, wide};
+
+    /// `x W^T + b` in f64, by its definition.
+    fn naive(x: &[f64], weight: &[f64], bias: &[f64], inputs: usize) -> Vec<f64> {
+        let row = |x: &[f64], o: usize| bias[o] + weigh(x, &weight[o * inputs..][..inputs]);
+        x.chunks(inputs).flat_map(|x| (0..bias.len()).map(move |o| row(x, o)).collect::<Vec<_>>()).collect()
+    }
+
+    fn check(rows: usize, inputs: usize, outputs: usize) {
+        let (x, weight, bias) = (random(&[rows, inputs], 1), random(&[outputs, inputs], 2), random(&[outputs], 3));
+        let dy = random(&[rows, outputs], 4);
+        let (wx, ww, wb, wdy) = (wide(&x), wide(&weight), wide(&bias), wide(&dy));
+        let y = forward(&x, &weight, Some(&bias)).unwrap();
+        check_close("y", &y, &naive(&wx, &ww, &wb, inputs), 1e-6);
+        let y = forward(&x, &weight, None).unwrap();
+        check_close("y without bias", &y, &naive(&wx, &ww, &vec![0.0; outputs], inputs), 1e-6);
+        let dx = gradient(&wx, |x| weigh(&naive(x, &ww, &wb, inputs), &wdy));
+        check_close("dx", &backward_input(&dy, &weight).unwrap(), &dx, 1e-6);
+        // The gradients are added to what is there.
+        let (mut d_weight, mut d_bias) = (weight.clone(), bias.clone());
+        backward_weight(&dy, &x, &mut d_weight).unwrap();
+        backward_bias(&dy, &mut d_bias).unwrap();
+        let plus = |old: &[f64], new: Vec<f64>| -> Vec<f64> { old.iter().zip(new).map(|(a, b)| a + b).collect() };
+        check_close(
+            "d_weight",
+            &d_weight,
+            &plus(&ww, gradient(&ww, |w| weigh(&naive(&wx, w, &wb, inputs), &wdy))),
+            1e-6,
+        );
+        check_close("d_bias", &d_bias, &plus(&wb, gradient(&wb, |b| weigh(&naive(&wx, &ww, b, inputs), &wdy))), 1e-6);
+    }
+
+    #[test]
+    fn forward_and_gradients() {
+        for (rows, inputs, outputs) in [(1, 1, 1), (1, 65, 3), (2, 7, 5), (3, 17, 4), (9, 8, 11)] {
+            check(rows, inputs, outputs);
+        }
+    }
+
+    #[test]
+    fn leading_dimensions_are_kept() {
+        let y = forward(&random(&[2, 3, 4], 1), &random(&[5, 4], 2), None).unwrap();
+        assert_eq!(y.shape(), [2, 3, 5]);
+    }
+
+    #[test]
+    fn a_bias_gradient_over_many_rows_is_exact() {
+        let dy = random(&[5000, 3], 1);
+        let mut d_bias = Tensor::zeros(&Device::Cpu, &[3]);
+        backward_bias(&dy, &mut d_bias).unwrap();
+        let want: Vec<f64> = (0..3).map(|c| wide(&dy).iter().skip(c).step_by(3).sum()).collect();
+        check_close("d_bias", &d_bias, &want, 1e-7);
+    }
+
+    #[test]
+    fn no_rows_and_wrong_widths() {
+        assert_eq!(forward(&random(&[0, 4], 1), &random(&[5, 4], 2), Some(&random(&[5], 3))).unwrap().shape(), [0, 5]);
+        assert!(forward(&random(&[2, 3], 1), &random(&[5, 4], 2), None).is_err());
+        assert!(forward(&random(&[2, 4], 1), &random(&[5, 4], 2), Some(&random(&[4], 3))).is_err());
+        assert!(backward_weight(&random(&[2, 5], 1), &random(&[3, 4], 2), &mut random(&[5, 4], 3)).is_err());
+    }
+}

@@ -33,7 +33,9 @@ pub fn forward_per_row(x_nc: &Tensor, head_vc: &Tensor, targets_n: &Indices) -> 
             let mut losses = Vec::with_capacity(x.rows);
             for_each_chunk(x, head, targets_n.cpu(), |_, targets, logits| {
                 let chunk = logits.par_chunks(head.rows).zip(targets);
-                losses.par_extend(chunk.map(|(logits, &target)| log_sum_exp(logits) - f64::from(logits[target as usize])));
+                losses.par_extend(
+                    chunk.map(|(logits, &target)| log_sum_exp(logits) - f64::from(logits[target as usize])),
+                );
             });
             Ok(losses)
         }
@@ -103,7 +105,11 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
         #[inline(always)]
         || {
             let max = math::max(logits);
-            let sum = math::sum_by(logits.len(), #[inline(always)] |i| math::exp(logits[i] - max));
+            let sum = math::sum_by(
+                logits.len(),
+                #[inline(always)]
+                |i| math::exp(logits[i] - max),
+            );
             f64::from(max) + sum.ln()
         },
     )
@@ -116,13 +122,88 @@ fn loss_and_gradient(logits: &mut [f32], target: usize, scale: f32) -> f64 {
         #[inline(always)]
         || {
             let max = math::max(logits);
-            logits.iter_mut().for_each(#[inline(always)] |v| *v = math::exp(*v - max));
-            let sum = math::sum_by(logits.len(), #[inline(always)] |i| logits[i]);
+            logits.iter_mut().for_each(
+                #[inline(always)]
+                |v| *v = math::exp(*v - max),
+            );
+            let sum = math::sum_by(
+                logits.len(),
+                #[inline(always)]
+                |i| logits[i],
+            );
             let factor = (f64::from(scale) / sum) as f32;
-            logits.iter_mut().for_each(#[inline(always)] |v| *v *= factor);
+            logits.iter_mut().for_each(
+                #[inline(always)]
+                |v| *v *= factor,
+            );
             f64::from(max) + sum.ln()
         },
     );
     logits[target] -= scale;
     log_sum_exp - target_logit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, gradient, random, weigh, wide};
+
+    fn naive(x: &[f64], head: &[f64], targets: &[i32], width: usize) -> f64 {
+        let row = |(x, &target): (&[f64], &i32)| {
+            let logits: Vec<f64> = head.chunks(width).map(|head| weigh(x, head)).collect();
+            logits.iter().map(|v| v.exp()).sum::<f64>().ln() - logits[target as usize]
+        };
+        x.chunks(width).zip(targets).map(row).sum()
+    }
+
+    #[test]
+    fn loss_and_gradients() {
+        for (rows, vocabulary, width) in [(1, 1, 1), (3, 17, 5), (5, 65, 3)] {
+            let (x, head) = (random(&[rows, width], 1), random(&[vocabulary, width], 2));
+            let list: Vec<i32> = (0..rows).map(|i| (i * 7 % vocabulary) as i32).collect();
+            let targets = Indices::new(&Device::Cpu, list.clone());
+            let (wx, wh) = (wide(&x), wide(&head));
+            let want = naive(&wx, &wh, &list, width);
+            let close = |loss: f64| assert!((loss - want).abs() <= 1e-6 * (1.0 + want), "{loss} for {want}");
+            close(forward(&x, &head, &targets).unwrap());
+            assert_eq!(forward_per_row(&x, &head, &targets).unwrap().len(), rows);
+            let mut d_head = head.clone();
+            let (loss, dx) = forward_backward(&x, &head, &targets, 0.5, &mut d_head).unwrap();
+            close(loss);
+            check_close("dx", &dx, &gradient(&wx, |x| 0.5 * naive(x, &wh, &list, width)), 1e-6);
+            let d_head_want: Vec<f64> = gradient(&wh, |head| 0.5 * naive(&wx, head, &list, width))
+                .iter()
+                .zip(&wh)
+                .map(|(new, old)| old + new)
+                .collect();
+            check_close("d_head", &d_head, &d_head_want, 1e-6);
+        }
+    }
+
+    #[test]
+    fn chunks_do_not_change_the_result() {
+        // A vocabulary so large that a chunk holds three rows.
+        let (rows, vocabulary) = (7, CHUNK_LOGITS / 3 - 5);
+        let (x, head) = (random(&[rows, 1], 1), random(&[vocabulary, 1], 2));
+        let targets = Indices::new(&Device::Cpu, (0..rows).map(|i| (i * 1_000_003 % vocabulary) as i32).collect());
+        let all = forward_per_row(&x, &head, &targets).unwrap();
+        let one_by_one: Vec<f64> = (0..rows)
+            .map(|i| {
+                let x = Tensor::from_cpu(vec![x.cpu()[i]], &[1, 1]);
+                forward(&x, &head, &Indices::new(&Device::Cpu, vec![targets.cpu()[i]])).unwrap()
+            })
+            .collect();
+        assert!(all.iter().zip(&one_by_one).all(|(a, b)| (a - b).abs() < 1e-6 * b), "{all:?} {one_by_one:?}");
+    }
+
+    #[test]
+    fn large_logits_and_bad_operands() {
+        let big = Tensor::from_cpu(vec![300.0, -300.0], &[2, 1]);
+        let head = Tensor::from_cpu(vec![1.0, 0.0, -1.0], &[3, 1]);
+        let targets = |list: &[i32]| Indices::new(&Device::Cpu, list.to_vec());
+        assert_eq!(forward_per_row(&big, &head, &targets(&[0, 0])).unwrap(), [0.0, 600.0]);
+        assert!(forward(&big, &head, &targets(&[0, 3])).is_err());
+        assert!(forward(&big, &head, &targets(&[0])).is_err());
+        assert_eq!(forward(&random(&[0, 1], 1), &head, &targets(&[])).unwrap(), 0.0);
+    }
 }

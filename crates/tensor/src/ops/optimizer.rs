@@ -48,7 +48,13 @@ pub struct AdamW {
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ, [`Error::Argument`] if `step` is 0.
-pub fn adamw(param: &mut Tensor, grad: &Tensor, moment1: &mut Tensor, moment2: &mut Tensor, adamw: AdamW) -> Result<()> {
+pub fn adamw(
+    param: &mut Tensor,
+    grad: &Tensor,
+    moment1: &mut Tensor,
+    moment2: &mut Tensor,
+    adamw: AdamW,
+) -> Result<()> {
     grad.expect(OP, "grad", param.shape())?;
     moment1.expect(OP, "moment1", param.shape())?;
     moment2.expect(OP, "moment2", param.shape())?;
@@ -64,7 +70,13 @@ pub fn adamw(param: &mut Tensor, grad: &Tensor, moment1: &mut Tensor, moment2: &
 fn sum_of_squares_cpu(x: &[f32]) -> f64 {
     loops::vectorized(
         #[inline(always)]
-        || math::sum_by(x.len(), #[inline(always)] |i| f64::from(x[i]) * f64::from(x[i])),
+        || {
+            math::sum_by(
+                x.len(),
+                #[inline(always)]
+                |i| f64::from(x[i]) * f64::from(x[i]),
+            )
+        },
     )
 }
 
@@ -77,18 +89,67 @@ fn adamw_cpu(param: &mut [f32], grad: &[f32], moment1: &mut [f32], moment2: &mut
     let eps = adamw.eps as f32;
     let size = loops::TASK_VALUES;
     let tasks = param.par_chunks_mut(size).zip(grad.par_chunks(size));
-    tasks.zip(moment1.par_chunks_mut(size)).zip(moment2.par_chunks_mut(size)).for_each(|(((param, grad), moment1), moment2)| {
-        loops::vectorized(
-            #[inline(always)]
-            || {
-                let values = param.iter_mut().zip(grad).zip(moment1).zip(moment2);
-                for (((param, &grad), m), v) in values {
-                    let grad = grad * adamw.grad_scale;
-                    *m += new1 * (grad - *m);
-                    *v = *v * beta2 + new2 * grad * grad;
-                    *param = *param * decay - step_size * *m / (v.sqrt() / root_bc2 + eps);
-                }
-            },
-        );
-    });
+    tasks.zip(moment1.par_chunks_mut(size)).zip(moment2.par_chunks_mut(size)).for_each(
+        |(((param, grad), moment1), moment2)| {
+            loops::vectorized(
+                #[inline(always)]
+                || {
+                    let values = param.iter_mut().zip(grad).zip(moment1).zip(moment2);
+                    for (((param, &grad), m), v) in values {
+                        let grad = grad * adamw.grad_scale;
+                        *m += new1 * (grad - *m);
+                        *v = *v * beta2 + new2 * grad * grad;
+                        *param = *param * decay - step_size * *m / (v.sqrt() / root_bc2 + eps);
+                    }
+                },
+            );
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, random, wide};
+
+    #[test]
+    fn ten_steps_follow_the_definition() {
+        let coefficients =
+            |step| AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, step, grad_scale: 0.5 };
+        let mut param = random(&[65], 1);
+        let (mut m, mut v) = (param.zeros_like(), param.zeros_like());
+        let mut want: Vec<[f64; 3]> = wide(&param).into_iter().map(|p| [p, 0.0, 0.0]).collect();
+        for step in 1..=10 {
+            let grad = random(&[65], 100 + step);
+            adamw(&mut param, &grad, &mut m, &mut v, coefficients(step)).unwrap();
+            for ([p, m, v], g) in want.iter_mut().zip(wide(&grad)) {
+                let g = 0.5 * g;
+                *p -= 1e-2 * 0.1 * *p;
+                *m = 0.9 * *m + 0.1 * g;
+                *v = 0.999 * *v + 0.001 * g * g;
+                let (m_hat, v_hat) = (*m / (1.0 - 0.9f64.powi(step as i32)), *v / (1.0 - 0.999f64.powi(step as i32)));
+                *p -= 1e-2 * m_hat / (v_hat.sqrt() + 1e-8);
+            }
+        }
+        for (i, (what, got)) in [("param", &param), ("moment1", &m), ("moment2", &v)].into_iter().enumerate() {
+            check_close(what, got, &want.iter().map(|w| w[i]).collect::<Vec<_>>(), 1e-6);
+        }
+        assert!(adamw(&mut param, &m.clone(), &mut m, &mut v, coefficients(0)).is_err());
+        assert!(adamw(&mut param, &random(&[64], 1), &mut m, &mut v, coefficients(1)).is_err());
+    }
+
+    #[test]
+    fn the_norm_does_not_depend_on_the_thread_count() {
+        let x = random(&[100_003], 1);
+        let want: f64 = wide(&x).iter().map(|v| v * v).sum();
+        let run = |threads| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap()
+                .install(|| sum_of_squares(&x).unwrap())
+        };
+        assert!((run(1) - want).abs() < 1e-9 * want);
+        assert_eq!(run(1).to_bits(), run(5).to_bits());
+    }
 }

@@ -66,3 +66,28 @@ fn check(table: &Tensor, corners: &[Indices; 4], weights: &Tensor) -> Result<usi
     }
     Ok(patches)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, gradient, random, weigh, wide};
+
+    #[test]
+    fn forward_and_gradient() {
+        let corners: [Vec<i32>; 4] = [vec![0, 1, 4], vec![1, 1, 4], vec![3, 2, 0], vec![4, 2, 1]];
+        let lists = corners.clone().map(|list| Indices::new(&Device::Cpu, list));
+        let (table, weights, dy) = (random(&[5, 7], 1), random(&[4, 3], 2), random(&[3, 7], 3));
+        let (wt, ww, wdy) = (wide(&table), wide(&weights), wide(&dy));
+        let naive = |table: &[f64]| -> Vec<f64> {
+            let value =
+                |p: usize, c: usize| (0..4).map(|k| ww[k * 3 + p] * table[corners[k][p] as usize * 7 + c]).sum();
+            (0..21).map(|i| value(i / 7, i % 7)).collect()
+        };
+        check_close("y", &forward(&table, &lists, &weights).unwrap(), &naive(&wt), 1e-6);
+        let mut d_table = table.zeros_like();
+        backward(&dy, &lists, &weights, &mut d_table).unwrap();
+        check_close("d_table", &d_table, &gradient(&wt, |t| weigh(&naive(t), &wdy)), 1e-6);
+        assert!(forward(&random(&[4, 7], 1), &lists, &weights).is_err());
+        assert!(forward(&table, &lists, &random(&[4, 2], 1)).is_err());
+    }
+}

@@ -28,14 +28,22 @@ pub fn forward(x: &Tensor, weight_d: &Tensor, eps: f32) -> Result<(Tensor, Tenso
 ///
 /// # Errors
 /// [`Error::Shape`] if the operands do not have the shapes of [`forward`].
-pub fn backward(dy: &Tensor, x: &Tensor, weight_d: &Tensor, inv_rms: &Tensor, d_weight_d: &mut Tensor) -> Result<Tensor> {
+pub fn backward(
+    dy: &Tensor,
+    x: &Tensor,
+    weight_d: &Tensor,
+    inv_rms: &Tensor,
+    d_weight_d: &mut Tensor,
+) -> Result<Tensor> {
     let groups = groups(x, weight_d)?;
     dy.expect(OP, "dy", x.shape())?;
     inv_rms.expect(OP, "inv_rms", &[groups])?;
     d_weight_d.expect(OP, "d_weight", weight_d.shape())?;
     let mut dx = x.zeros_like();
     match x.device() {
-        Device::Cpu => backward_cpu(dy.cpu(), x.cpu(), weight_d.cpu(), inv_rms.cpu(), dx.cpu_mut(), d_weight_d.cpu_mut()),
+        Device::Cpu => {
+            backward_cpu(dy.cpu(), x.cpu(), weight_d.cpu(), inv_rms.cpu(), dx.cpu_mut(), d_weight_d.cpu_mut())
+        }
     }
     Ok(dx)
 }
@@ -97,4 +105,49 @@ fn backward_cpu(dy: &[f32], x: &[f32], weight: &[f32], inv_rms: &[f32], dx: &mut
         })
         .collect();
     loops::add_partial_sums(d_weight, &partials);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, gradient, random, weigh, wide};
+
+    fn naive(x: &[f64], weight: &[f64], eps: f64) -> Vec<f64> {
+        let normalised = |x: &[f64]| -> Vec<f64> {
+            let inv = 1.0 / (x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64 + eps).sqrt();
+            x.iter().zip(weight).map(|(x, w)| x * inv * w).collect()
+        };
+        x.chunks(weight.len()).flat_map(normalised).collect()
+    }
+
+    #[test]
+    fn forward_and_gradients() {
+        for (shape, width) in [([1, 1], 1), ([3, 17], 17), ([4, 12], 4), ([2, 65], 65)] {
+            let (x, weight, dy) = (random(&shape, 1), random(&[width], 2), random(&shape, 3));
+            let (wx, ww, wdy) = (wide(&x), wide(&weight), wide(&dy));
+            let (y, inv_rms) = forward(&x, &weight, 1e-3).unwrap();
+            check_close("y", &y, &naive(&wx, &ww, 1e-3), 1e-6);
+            let mut d_weight = Tensor::zeros(&Device::Cpu, &[width]);
+            let dx = backward(&dy, &x, &weight, &inv_rms, &mut d_weight).unwrap();
+            check_close("dx", &dx, &gradient(&wx, |x| weigh(&naive(x, &ww, 1e-3), &wdy)), 1e-6);
+            check_close("d_weight", &d_weight, &gradient(&ww, |w| weigh(&naive(&wx, w, 1e-3), &wdy)), 1e-6);
+        }
+    }
+
+    #[test]
+    fn many_tasks_give_the_sum_over_all_rows() {
+        let (x, weight, dy) = (random(&[3000, 64], 1), random(&[64], 2), random(&[3000, 64], 3));
+        let (y, inv_rms) = forward(&x, &weight, 1e-6).unwrap();
+        let mut d_weight = Tensor::zeros(&Device::Cpu, &[64]);
+        backward(&dy, &x, &weight, &inv_rms, &mut d_weight).unwrap();
+        let (y, dy, w) = (wide(&y), wide(&dy), wide(&weight));
+        let want: Vec<f64> = (0..64).map(|c| (0..3000).map(|r| dy[r * 64 + c] * y[r * 64 + c] / w[c]).sum()).collect();
+        check_close("d_weight", &d_weight, &want, 1e-5);
+    }
+
+    #[test]
+    fn widths_that_do_not_divide_are_errors() {
+        assert!(forward(&random(&[2, 6], 1), &random(&[4], 2), 1e-6).is_err());
+        assert!(forward(&random(&[2, 6], 1), &random(&[0], 2), 1e-6).is_err());
+    }
 }

@@ -32,7 +32,7 @@ impl MropeLayout {
     fn axis(self, j: usize, section: [usize; 3]) -> usize {
         match self {
             Self::Interleaved => match j % 3 {
-                axis if axis > 0 && j < 3 * section[axis] => axis,
+                axis if axis > 0 && j / 3 < section[axis] => axis,
                 _ => 0,
             },
             Self::Chunked if j < section[0] => 0,
@@ -45,7 +45,8 @@ impl MropeLayout {
 /// Table for a decoder: `positions` is (t, h, w), each `(T,)`; inverse frequency `theta^(-2j/D)`, f32 as in HF.
 ///
 /// # Errors
-/// [`Error::Argument`] if the head width is odd, the section does not add up to half of it, or the lists differ in length.
+/// [`Error::Argument`] if the head width is odd, if the section of a chunked layout does not add up to half of it (an
+/// interleaved one only bounds H and W), or if the lists differ in length.
 pub fn mrope_table(
     device: &Device,
     positions: &[Vec<i32>; 3],
@@ -55,13 +56,19 @@ pub fn mrope_table(
     layout: MropeLayout,
 ) -> Result<RotaryTable> {
     let sum = section.iter().try_fold(0usize, |sum, &s| sum.checked_add(s));
-    if !head_dim.is_multiple_of(2) || sum != Some(head_dim / 2) {
-        return Err(Error::argument(OP, format!("mrope section {section:?} does not add up to half of head_dim {head_dim}")));
+    if !head_dim.is_multiple_of(2) || (layout == MropeLayout::Chunked && sum != Some(head_dim / 2)) {
+        return Err(Error::argument(
+            OP,
+            format!("mrope section {section:?} does not add up to half of head_dim {head_dim}"),
+        ));
     }
     let tokens = positions[0].len();
     if positions.iter().any(|axis| axis.len() != tokens) {
         let lengths: Vec<usize> = positions.iter().map(Vec::len).collect();
-        return Err(Error::argument(OP, format!("the position lists of t, h and w have different lengths: {lengths:?}")));
+        return Err(Error::argument(
+            OP,
+            format!("the position lists of t, h and w have different lengths: {lengths:?}"),
+        ));
     }
     let frequencies = inverse_frequencies(head_dim, theta);
     let axes: Vec<usize> = (0..head_dim / 2).map(|j| layout.axis(j, section)).collect();
@@ -101,9 +108,11 @@ pub fn backward(dy: &mut Tensor, table: &RotaryTable) -> Result<()> {
     rotate(dy, table, -1.0)
 }
 
-/// `1 / theta^(2j/dim)` for `j` in `0..dim/2`.
+/// `1 / theta^(2j/dim)` for `j` in `0..dim/2`: exponent, power and reciprocal each rounded to f32.
+///
+/// The power is taken in f64, which comes closer to torch's f32 power than the f32 one of the C library.
 fn inverse_frequencies(dim: usize, theta: f64) -> Vec<f32> {
-    (0..dim / 2).map(|j| 1.0 / (theta as f32).powf((2 * j) as f32 / dim as f32)).collect()
+    (0..dim / 2).map(|j| 1.0 / theta.powf(f64::from((2 * j) as f32 / dim as f32)) as f32).collect()
 }
 
 fn table(device: &Device, tokens: usize, half: usize, angle: impl Fn(usize, usize) -> f32 + Sync) -> RotaryTable {
@@ -119,7 +128,9 @@ fn table(device: &Device, tokens: usize, half: usize, angle: impl Fn(usize, usiz
         });
     }
     match device {
-        Device::Cpu => RotaryTable { cos: Tensor::from_cpu(cos, &[tokens, half]), sin: Tensor::from_cpu(sin, &[tokens, half]) },
+        Device::Cpu => {
+            RotaryTable { cos: Tensor::from_cpu(cos, &[tokens, half]), sin: Tensor::from_cpu(sin, &[tokens, half]) }
+        }
     }
 }
 
@@ -163,4 +174,90 @@ fn rotate_cpu(x: &mut [f32], cols: usize, cos: &[f32], sin: &[f32], half: usize,
             },
         );
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, random, weigh, wide};
+
+    #[test]
+    fn frequencies_have_the_bits_of_torch() {
+        let got = inverse_frequencies(128, 5e6);
+        // From `1.0 / (5e6 ** (torch.arange(0, 128, 2).float() / 128))`.
+        for (j, bits) in [
+            (0, 0x3f80_0000),
+            (1, 0x3f49_2c28),
+            (2, 0x3f1e_165d),
+            (10, 0x3db7_ea1a),
+            (31, 0x3a15_2f76),
+            (63, 0x3488_a34f),
+        ] {
+            assert_eq!(got[j].to_bits(), bits, "frequency {j}");
+        }
+    }
+
+    /// The axis of every frequency, read off positions that differ by axis.
+    fn axes(half: usize, section: [usize; 3], layout: MropeLayout) -> Vec<usize> {
+        let table = |axis: usize| {
+            let positions = [0, 1, 2].map(|a| vec![i32::from(a == axis)]);
+            mrope_table(&Device::Cpu, &positions, 2 * half, 1e4, section, layout).unwrap().sin.to_vec()
+        };
+        let sines = [table(0), table(1), table(2)];
+        (0..half).map(|j| (0..3).find(|&axis| sines[axis][j] != 0.0).unwrap()).collect()
+    }
+
+    #[test]
+    fn axes_share_the_frequencies() {
+        assert_eq!(axes(8, [4, 2, 2], MropeLayout::Chunked), [0, 0, 0, 0, 1, 1, 2, 2]);
+        assert_eq!(axes(8, [4, 2, 2], MropeLayout::Interleaved), [0, 1, 2, 0, 1, 2, 0, 0]);
+        assert_eq!(axes(8, [3, 3, 2], MropeLayout::Interleaved), [0, 1, 2, 0, 1, 2, 0, 1]);
+    }
+
+    #[test]
+    fn vision_angles_use_the_row_then_the_column() {
+        let table = vision_table(&Device::Cpu, &[[3, 5]], 8, 1e4).unwrap();
+        let want = [3.0f32, 3.0 * 0.01, 5.0, 5.0 * 0.01];
+        for (j, angle) in want.into_iter().enumerate() {
+            assert!((table.cos.cpu()[j] - angle.cos()).abs() < 1e-6 && (table.sin.cpu()[j] - angle.sin()).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn pairs_turn_by_their_angle_and_gradients_turn_back() {
+        let positions = [vec![0, 7, 2000], vec![1, 7, 3], vec![2, 8, 5]];
+        let table = mrope_table(&Device::Cpu, &positions, 12, 1e4, [2, 2, 2], MropeLayout::Interleaved).unwrap();
+        let x = random(&[3, 24], 1);
+        let mut y = x.clone();
+        forward(&mut y, &table).unwrap();
+        let want = |i: usize| {
+            let (token, head, lane) = (i / 24, i % 24 / 12, i % 12);
+            let (cos, sin) =
+                (f64::from(table.cos.cpu()[token * 6 + lane % 6]), f64::from(table.sin.cpu()[token * 6 + lane % 6]));
+            let at = |lane: usize| f64::from(x.cpu()[token * 24 + head * 12 + lane]);
+            if lane < 6 { at(lane) * cos - at(lane + 6) * sin } else { at(lane) * cos + at(lane - 6) * sin }
+        };
+        check_close("y", &y, &(0..72).map(want).collect::<Vec<_>>(), 1e-6);
+        // The transposed rotation: <y, dy> = <x, dx>.
+        let dy = random(&[3, 24], 2);
+        let mut dx = dy.clone();
+        backward(&mut dx, &table).unwrap();
+        assert!((weigh(&wide(&y), &wide(&dy)) - weigh(&wide(&x), &wide(&dx))).abs() < 1e-5);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let position = [vec![0], vec![0], vec![0]];
+        let table = |positions: &[Vec<i32>; 3], head_dim, section| {
+            mrope_table(&Device::Cpu, positions, head_dim, 1e4, section, MropeLayout::Chunked)
+        };
+        assert!(table(&position, 7, [1, 1, 1]).is_err());
+        assert!(table(&position, 8, [1, 1, 1]).is_err());
+        assert!(table(&position, 8, [usize::MAX, 1, 4]).is_err());
+        assert!(table(&[vec![0], vec![], vec![0]], 8, [2, 1, 1]).is_err());
+        assert!(vision_table(&Device::Cpu, &[[0, 0]], 6, 1e4).is_err());
+        let table = table(&position, 8, [2, 1, 1]).unwrap();
+        assert!(forward(&mut random(&[2, 8], 1), &table).is_err());
+        assert!(forward(&mut random(&[1, 12], 1), &table).is_err());
+    }
 }

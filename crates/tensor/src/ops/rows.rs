@@ -21,7 +21,9 @@ pub fn gather(x_nc: &Tensor, rows_m: &Indices) -> Result<Tensor> {
             let rows = loops::task_rows(cols);
             let tasks = y.cpu_mut().par_chunks_mut(rows * cols).zip(rows_m.cpu().par_chunks(rows));
             tasks.for_each(|(y, rows)| {
-                y.chunks_exact_mut(cols).zip(rows).for_each(|(y, &row)| y.copy_from_slice(row_of(x_nc.cpu(), row, cols)));
+                y.chunks_exact_mut(cols)
+                    .zip(rows)
+                    .for_each(|(y, &row)| y.copy_from_slice(row_of(x_nc.cpu(), row, cols)));
             });
         }
         Device::Cpu => {}
@@ -84,7 +86,12 @@ pub fn write_at(x_nc: &mut Tensor, start: usize, src_mc: &Tensor) -> Result<()> 
     src_mc.expect_cols(OP, "src", cols)?;
     let room = x_nc.rows().checked_sub(start);
     if room.is_none_or(|room| src_mc.rows() > room) {
-        return Err(Error::shape(OP, "src", format!("at most {} rows from row {start}", room.unwrap_or(0)), src_mc.shape()));
+        return Err(Error::shape(
+            OP,
+            "src",
+            format!("at most {} rows from row {start}", room.unwrap_or(0)),
+            src_mc.shape(),
+        ));
     }
     match x_nc.device() {
         Device::Cpu => x_nc.cpu_mut()[start * cols..][..src_mc.len()].copy_from_slice(src_mc.cpu()),
@@ -115,10 +122,57 @@ fn column_task_width(cols: usize, work: usize) -> usize {
 fn check_source(x: &Tensor, rows: &Indices, src: &Tensor) -> Result<()> {
     rows.check_below(OP, x.rows())?;
     src.expect_cols(OP, "src", x.cols())?;
-    if src.rows() == rows.len() { Ok(()) } else { Err(Error::shape(OP, "src", format!("{} rows", rows.len()), src.shape())) }
+    if src.rows() == rows.len() {
+        Ok(())
+    } else {
+        Err(Error::shape(OP, "src", format!("{} rows", rows.len()), src.shape()))
+    }
 }
 
 /// Row `row` (already checked) of a row-major matrix.
 fn row_of(x: &[f32], row: i32, cols: usize) -> &[f32] {
     &x[row as usize * cols..][..cols]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{random, tensor};
+
+    fn indices(values: &[i32]) -> Indices {
+        Indices::new(&Device::Cpu, values.to_vec())
+    }
+
+    #[test]
+    fn every_op_on_a_small_matrix() {
+        let x = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[3, 2]);
+        let src = tensor(&[10.0, 20.0, 30.0, 40.0], &[2, 2]);
+        let rows = indices(&[2, 0]);
+        assert_eq!(gather(&x, &rows).unwrap().to_vec(), [5.0, 6.0, 1.0, 2.0]);
+        let after = |change: &dyn Fn(&mut Tensor) -> Result<()>| {
+            let mut x = x.clone();
+            change(&mut x).map(|()| x.to_vec())
+        };
+        assert_eq!(after(&|x| scatter(x, &rows, &src)).unwrap(), [30.0, 40.0, 3.0, 4.0, 10.0, 20.0]);
+        assert_eq!(after(&|x| scatter_add(x, &rows, &src)).unwrap(), [31.0, 42.0, 3.0, 4.0, 15.0, 26.0]);
+        assert_eq!(after(&|x| zero(x, &rows)).unwrap(), [0.0, 0.0, 3.0, 4.0, 0.0, 0.0]);
+        assert_eq!(after(&|x| write_at(x, 1, &src)).unwrap(), [1.0, 2.0, 10.0, 20.0, 30.0, 40.0]);
+        assert!(after(&|x| write_at(x, 2, &src)).is_err());
+        assert!(after(&|x| write_at(x, usize::MAX, &src)).is_err());
+        assert!(after(&|x| scatter(x, &indices(&[0, 3]), &src)).is_err());
+        assert!(after(&|x| scatter_add(x, &indices(&[0]), &src)).is_err());
+        assert!(gather(&x, &indices(&[-1])).is_err());
+    }
+
+    #[test]
+    fn wide_scatter_adds_are_split_by_columns() {
+        let (targets, src) = (indices(&[1, 0, 1, 1].repeat(30)), random(&[120, 1000], 1));
+        let mut x = random(&[2, 1000], 2);
+        let mut want = x.to_vec();
+        for (i, &row) in targets.cpu().iter().enumerate() {
+            (0..1000).for_each(|c| want[row as usize * 1000 + c] += src.cpu()[i * 1000 + c]);
+        }
+        scatter_add(&mut x, &targets, &src).unwrap();
+        assert_eq!(x.to_vec(), want);
+    }
 }

@@ -15,7 +15,12 @@ const OP: &str = "swiglu";
 pub fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     up.expect(OP, "up", gate.shape())?;
     let y = match gate.device() {
-        Device::Cpu => loops::map2(gate.cpu(), up.cpu(), #[inline(always)] |gate, up| gate * math::sigmoid(gate) * up),
+        Device::Cpu => loops::map2(
+            gate.cpu(),
+            up.cpu(),
+            #[inline(always)]
+            |gate, up| gate * math::sigmoid(gate) * up,
+        ),
     };
     Ok(Tensor::from_cpu(y, gate.shape()))
 }
@@ -50,4 +55,25 @@ fn backward_cpu(dy: &[f32], gate: &[f32], up: &[f32], d_gate: &mut [f32], d_up: 
             },
         );
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{check_close, gradient, random, weigh, wide};
+
+    fn naive(gate: &[f64], up: &[f64]) -> Vec<f64> {
+        gate.iter().zip(up).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
+    }
+
+    #[test]
+    fn forward_and_gradients() {
+        let [gate, up, dy] = [1, 2, 3].map(|seed| random(&[5, 33], seed));
+        let (wg, wu, wdy) = (wide(&gate), wide(&up), wide(&dy));
+        check_close("y", &forward(&gate, &up).unwrap(), &naive(&wg, &wu), 2e-7);
+        let (d_gate, d_up) = backward(&dy, &gate, &up).unwrap();
+        check_close("d_gate", &d_gate, &gradient(&wg, |g| weigh(&naive(g, &wu), &wdy)), 1e-6);
+        check_close("d_up", &d_up, &gradient(&wu, |u| weigh(&naive(&wg, u), &wdy)), 1e-6);
+        assert!(forward(&gate, &random(&[5, 32], 1)).is_err());
+    }
 }

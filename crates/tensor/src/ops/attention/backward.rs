@@ -72,7 +72,8 @@ fn block(
     let row0 = sequence.query0 + block0;
     let q = operands.head_of(operands.q, head, row0, queries);
     let dout = operands.head_of(saved.dout, head, row0, queries);
-    let mut dq = task.dq.row_block(block0, queries).split_cols(head_in_group * config.head_dim).1.split_cols(config.head_dim).0;
+    let mut dq =
+        task.dq.row_block(block0, queries).split_cols(head_in_group * config.head_dim).1.split_cols(config.head_dim).0;
     let keys = sequence.visible(block0 + queries - 1, config.causal);
     scratch.p.resize(QUERY_BLOCK * KEY_BLOCK, 0.0);
     scratch.ds.resize(QUERY_BLOCK * KEY_BLOCK, 0.0);
@@ -86,7 +87,8 @@ fn block(
         loops::vectorized(
             #[inline(always)]
             || {
-                for (i, (p, ds)) in p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width)).take(queries).enumerate() {
+                for (i, (p, ds)) in p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width)).take(queries).enumerate()
+                {
                     let seen = sequence.visible(block0 + i, config.causal).saturating_sub(key0).min(width);
                     let at = (row0 + i) * config.heads + head;
                     softmax_gradient(p, ds, seen, saved.lse[at], delta[at], config.scale);

@@ -30,13 +30,26 @@ pub(super) fn rows(
                     *score = config.scale * math::dot(q.row(i), k.row(j));
                 }
                 let max = math::max(scores);
-                scores.iter_mut().for_each(#[inline(always)] |s| *s = math::exp(*s - max));
-                let sum = math::sum_by(seen, #[inline(always)] |j| scores[j]);
+                scores.iter_mut().for_each(
+                    #[inline(always)]
+                    |s| *s = math::exp(*s - max),
+                );
+                let sum = math::sum_by(
+                    seen,
+                    #[inline(always)]
+                    |j| scores[j],
+                );
                 for (j, &p) in scores.iter().enumerate() {
-                    out.iter_mut().zip(v.row(j)).for_each(#[inline(always)] |(o, &v)| *o += p * v);
+                    out.iter_mut().zip(v.row(j)).for_each(
+                        #[inline(always)]
+                        |(o, &v)| *o += p * v,
+                    );
                 }
                 let factor = (1.0 / sum) as f32;
-                out.iter_mut().for_each(#[inline(always)] |o| *o *= factor);
+                out.iter_mut().for_each(
+                    #[inline(always)]
+                    |o| *o *= factor,
+                );
                 (f64::from(max) + sum.ln()) as f32
             },
         );

@@ -35,7 +35,13 @@ pub(super) fn forward(operands: Operands<'_>, segments: &Segments, out: &mut [f3
     let lse_tiles = tiles(MatMut::new(lse, rows, config.heads), counts(), 1);
     let mut tasks = Vec::with_capacity(blocks.len() * config.heads);
     for ((&(sequence, block0, _), out), lse) in blocks.iter().zip(out_tiles).zip(lse_tiles) {
-        tasks.extend(out.into_iter().zip(lse).enumerate().map(|(head, (out, lse))| Task { sequence, block0, head, out, lse }));
+        tasks.extend(out.into_iter().zip(lse).enumerate().map(|(head, (out, lse))| Task {
+            sequence,
+            block0,
+            head,
+            out,
+            lse,
+        }));
     }
     tasks.into_par_iter().for_each_init(Vec::new, |scores, task| {
         if task.sequence.queries <= DECODE_QUERIES {
@@ -94,8 +100,18 @@ fn absorb(running: &mut Running, scores: &mut [f32], seen: usize, out: &mut [f32
         let factor = math::exp(running.max - max);
         running.max = max;
         running.sum *= f64::from(factor);
-        out.iter_mut().for_each(#[inline(always)] |o| *o *= factor);
+        out.iter_mut().for_each(
+            #[inline(always)]
+            |o| *o *= factor,
+        );
     }
-    seen.iter_mut().for_each(#[inline(always)] |s| *s = math::exp(*s - max));
-    running.sum += math::sum_by(seen.len(), #[inline(always)] |i| seen[i]);
+    seen.iter_mut().for_each(
+        #[inline(always)]
+        |s| *s = math::exp(*s - max),
+    );
+    running.sum += math::sum_by(
+        seen.len(),
+        #[inline(always)]
+        |i| seen[i],
+    );
 }

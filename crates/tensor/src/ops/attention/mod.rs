@@ -75,7 +75,8 @@ pub fn backward(
     let (mut dq, mut dk, mut dv) = (q.zeros_like(), k.zeros_like(), v.zeros_like());
     match q.device() {
         Device::Cpu => {
-            let saved = backward::Saved { dout: Mat::new(dout.cpu(), q.rows(), q.cols()), out: out.cpu(), lse: lse.cpu() };
+            let saved =
+                backward::Saved { dout: Mat::new(dout.cpu(), q.rows(), q.cols()), out: out.cpu(), lse: lse.cpu() };
             let operands = Operands::new(q, k, v, config);
             backward::backward(operands, saved, segments, [dq.cpu_mut(), dk.cpu_mut(), dv.cpu_mut()]);
         }
@@ -86,7 +87,10 @@ pub fn backward(
 fn check(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Segments, config: Config) -> Result<()> {
     let Config { heads, kv_heads, head_dim, .. } = config;
     if head_dim == 0 || kv_heads == 0 || heads == 0 || !heads.is_multiple_of(kv_heads) {
-        return Err(Error::argument(OP, format!("{heads} heads of width {head_dim} cannot share {kv_heads} key heads")));
+        return Err(Error::argument(
+            OP,
+            format!("{heads} heads of width {head_dim} cannot share {kv_heads} key heads"),
+        ));
     }
     let (queries, keys) = (last(segments.cu_q()), last(segments.cu_k()));
     q.expect(OP, "q", &[queries, heads.saturating_mul(head_dim)])?;

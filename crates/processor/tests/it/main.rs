@@ -1,0 +1,25 @@
+//! Tests of the processor through its public interface.
+
+mod conversations;
+mod folders;
+mod tokenizers;
+
+use std::path::PathBuf;
+
+use processor::{Family, Processor, SpecialIds, Tokenizer, VisionConfig, builtin_tokenizer_json};
+
+/// A processor with the built-in tokenizer and the family's published vision values.
+fn builtin(family: Family) -> Processor {
+    let tokenizer = Tokenizer::from_bytes(&builtin_tokenizer_json(SpecialIds::Compact)).unwrap();
+    Processor::new(family, VisionConfig::of_family(family), tokenizer).unwrap()
+}
+
+/// A path in the team's folder of golden values and real tokenizers, which a stranger does not have: then a note, and `None`.
+fn shared(path: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(path);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("not checked: {} is not here", path.display());
+    None
+}

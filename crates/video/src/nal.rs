@@ -1,0 +1,67 @@
+//! NAL units inside a packet: which packets no other picture refers to.
+
+use crate::demux::Codec;
+
+/// Splits length-prefixed NAL units (`avcC` and `hvcC` streams); ends early, with `Err`, at a length that does not fit.
+pub(crate) fn units(packet: &[u8], length_size: usize) -> impl Iterator<Item = Result<&[u8], BadLength>> {
+    let mut rest = packet;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let unit = rest.split_at_checked(length_size).and_then(|(prefix, tail)| {
+            let length = prefix.iter().fold(0usize, |length, &byte| length << 8 | usize::from(byte));
+            tail.split_at_checked(length)
+        });
+        match unit {
+            Some((unit, tail)) => {
+                rest = tail;
+                Some(Ok(unit))
+            }
+            None => {
+                rest = &[];
+                Some(Err(BadLength))
+            }
+        }
+    })
+}
+
+/// A NAL length that points past the packet's end.
+#[derive(Debug)]
+pub(crate) struct BadLength;
+
+/// The number of bytes of a NAL length, from the decoder configuration record; 4 if the record is missing or odd.
+pub(crate) fn length_size(codec: &Codec, config: &[u8]) -> usize {
+    let at = match codec {
+        Codec::Hevc => 21,
+        _ => 4,
+    };
+    config.get(at).map_or(4, |byte| usize::from(byte & 3) + 1)
+}
+
+/// Whether no other picture can refer to this packet's: every slice says so.
+///
+/// H.264: `nal_ref_idc` 0. HEVC: a sub-layer non-reference type (even, under 15) at the highest temporal sub-layer
+/// `temporal_id_max` of the stream (ITU-T H.265 table 7-1). False for other codecs, and for damaged packets.
+pub(crate) fn is_disposable(codec: &Codec, packet: &[u8], length_size: usize, temporal_id_max: u8) -> bool {
+    let mut slices = 0;
+    for unit in units(packet, length_size) {
+        let Ok([first, rest @ ..]) = unit else { return false };
+        let disposable = match codec {
+            Codec::H264 => match first & 0x1f {
+                1..=5 => first & 0x60 == 0,
+                _ => continue,
+            },
+            Codec::Hevc => match first >> 1 & 0x3f {
+                kind @ 0..=31 => kind <= 14 && kind % 2 == 0 && rest.first().is_some_and(|byte| (byte & 7).wrapping_sub(1) >= temporal_id_max),
+                _ => continue,
+            },
+            _ => return false,
+        };
+        if !disposable {
+            return false;
+        }
+        slices += 1;
+    }
+    slices > 0
+}

@@ -1,0 +1,154 @@
+//! The back-end `pure`: Rust demuxers and Rust H.264 and HEVC decoders.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::Colour;
+use crate::demux::{Codec, Track};
+use crate::frame::RgbFrame;
+use crate::nal;
+use crate::yuv::{Yuv420, to_rgb};
+
+/// What became of one packet.
+pub(crate) struct Decoded {
+    /// The picture, if it was wanted and could be decoded.
+    pub frame: Option<RgbFrame>,
+    /// Something in the packet could not be decoded as written.
+    pub damaged: bool,
+}
+
+/// A decoder that takes packets in decoding order and gives each packet's picture at once.
+pub(crate) enum PureDecoder {
+    H264 { decoder: Box<rust_h264::decoder::Decoder>, length_size: usize, colour: Colour, config: Vec<u8> },
+    Hevc { decoder: Box<rust_h265::Decoder>, length_size: usize, colour: Colour, config: Vec<u8> },
+}
+
+impl PureDecoder {
+    /// A decoder for the track, or what is wrong with its configuration.
+    pub fn new(track: &Track, colour: Colour) -> Result<Self, String> {
+        let length_size = nal::length_size(&track.codec, &track.config);
+        let config = track.config.clone();
+        let mut decoder = match track.codec {
+            Codec::H264 => Self::H264 { decoder: Box::default(), length_size, colour, config },
+            Codec::Hevc => Self::Hevc { decoder: Box::default(), length_size, colour, config },
+            ref other => return Err(format!("no Rust decoder for {other}")),
+        };
+        decoder.restart()?;
+        Ok(decoder)
+    }
+
+    /// Forgets all pictures; the next packet is a key frame.
+    pub fn restart(&mut self) -> Result<(), String> {
+        // The decoders are young; on garbage they may panic, which must cost this clip and not the run.
+        catch_unwind(AssertUnwindSafe(|| self.restart_inner())).unwrap_or_else(|_| Err("the decoder panicked on the stream's parameter sets".into()))
+    }
+
+    fn restart_inner(&mut self) -> Result<(), String> {
+        match self {
+            Self::H264 { decoder, config, .. } => {
+                **decoder = rust_h264::decoder::Decoder::new();
+                if !config.is_empty() {
+                    let sets = rust_h264::nal::parse_avcc_config(config).map_err(str::to_owned)?;
+                    for unit in sets.sps_nals.iter().chain(&sets.pps_nals) {
+                        decoder.decode_nal(unit).map_err(|e| e.to_string())?;
+                    }
+                }
+            }
+            Self::Hevc { decoder, config, .. } => {
+                **decoder = rust_h265::Decoder::new();
+                for unit in hevc_parameter_sets(config).iter().filter_map(|unit| rust_h265::parse_nal(unit)) {
+                    decoder.decode_nal(&unit).map_err(|e| e.to_string())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes a packet; the picture is converted only if it is wanted.
+    pub fn decode(&mut self, packet: &[u8], wanted: bool) -> Decoded {
+        // As in `restart`: a panic inside the decoder is damage of the clip. The decoder is made anew after it.
+        let outcome = catch_unwind(AssertUnwindSafe(|| match self {
+            Self::H264 { decoder, length_size, colour, .. } => decode_h264(decoder, packet, *length_size, wanted, *colour),
+            Self::Hevc { decoder, length_size, colour, .. } => decode_hevc(decoder, packet, *length_size, wanted, *colour),
+        }));
+        outcome.unwrap_or_else(|_| {
+            let _ = self.restart();
+            Decoded { frame: None, damaged: true }
+        })
+    }
+}
+
+fn decode_h264(decoder: &mut rust_h264::decoder::Decoder, packet: &[u8], length_size: usize, wanted: bool, colour: Colour) -> Decoded {
+    let mut damaged = nal::units(packet, length_size).any(|unit| unit.is_err());
+    let mut picture = None;
+    for unit in rust_h264::nal::parse_avcc(packet, length_size) {
+        match decoder.decode_nal(&unit) {
+            Ok(frame) => picture = frame.or(picture),
+            Err(_) => damaged = true,
+        }
+    }
+    // A packet is a whole picture, so it can be finished now instead of at the start of the next.
+    picture = decoder.flush().or(picture);
+    let frame = match &picture {
+        Some(picture) if wanted => to_rgb(
+            &Yuv420 {
+                width: picture.width as usize,
+                height: picture.height as usize,
+                y: &picture.y,
+                u: &picture.u,
+                v: &picture.v,
+                y_stride: picture.width as usize,
+                uv_stride: picture.chroma_width() as usize,
+            },
+            colour,
+        ),
+        _ => None,
+    };
+    Decoded { frame, damaged: damaged || picture.is_none() }
+}
+
+fn decode_hevc(decoder: &mut rust_h265::Decoder, packet: &[u8], length_size: usize, wanted: bool, colour: Colour) -> Decoded {
+    let mut damaged = nal::units(packet, length_size).any(|unit| unit.is_err());
+    let mut picture = None;
+    for unit in nal::units(packet, length_size).flatten().filter_map(rust_h265::parse_nal) {
+        match decoder.decode_nal(&unit) {
+            Ok(frame) => picture = frame.or(picture),
+            Err(_) => damaged = true,
+        }
+    }
+    // An access unit delimiter (type 35) ends the picture, so that it comes out with its own packet.
+    if let Some(delimiter) = rust_h265::parse_nal(&[35 << 1, 1, 0x50]) {
+        match decoder.decode_nal(&delimiter) {
+            Ok(frame) => picture = frame.or(picture),
+            Err(_) => damaged = true,
+        }
+    }
+    let frame = match &picture {
+        Some(picture) if wanted => picture.y.as_u8().zip(picture.u.as_u8()).zip(picture.v.as_u8()).and_then(|((y, u), v)| {
+            let (width, height) = (picture.width as usize, picture.height as usize);
+            to_rgb(&Yuv420 { width, height, y, u, v, y_stride: width, uv_stride: width / 2 }, colour)
+        }),
+        _ => None,
+    };
+    Decoded { frame, damaged: damaged || picture.is_none() }
+}
+
+/// The NAL units of an `hvcC` record (ISO/IEC 14496-15); what does not fit is left out.
+fn hevc_parameter_sets(config: &[u8]) -> Vec<&[u8]> {
+    let mut units = Vec::new();
+    let mut rest = config.get(22..).unwrap_or_default();
+    let mut number = |size: usize| {
+        let (head, tail) = rest.split_at_checked(size)?;
+        rest = tail;
+        Some(head)
+    };
+    let arrays = number(1).map_or(0, |bytes| bytes[0]);
+    for _ in 0..arrays {
+        let Some([_, high, low]) = number(3) else { break };
+        for _ in 0..u16::from_be_bytes([*high, *low]) {
+            let Some([high, low]) = number(2) else { break };
+            let Some(unit) = number(u16::from_be_bytes([*high, *low]).into()) else { break };
+            units.push(unit);
+        }
+    }
+    units
+}

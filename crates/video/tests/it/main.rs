@@ -1,0 +1,15 @@
+//! Tests of the crate `video` from outside.
+
+mod golden;
+
+use std::path::{Path, PathBuf};
+
+/// The developers' folder of real clips and reference values, if this machine has it.
+fn shared() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let found = folder.is_dir().then_some(folder);
+    if found.is_none() {
+        println!("no ../shared next to the repository: nothing to compare with");
+    }
+    found
+}
