@@ -1,5 +1,6 @@
 //! A dense row-major array on a device.
 
+use crate::cpu::buffer::Buffer;
 use crate::{Device, Error, Result};
 
 /// A dense, contiguous, row-major array of f32 compute values on one [`Device`].
@@ -13,7 +14,7 @@ pub struct Tensor {
 
 #[derive(Clone, Debug)]
 enum Storage {
-    Cpu(Vec<f32>),
+    Cpu(Buffer),
 }
 
 impl Tensor {
@@ -21,7 +22,7 @@ impl Tensor {
     pub fn zeros(device: &Device, shape: &[usize]) -> Self {
         let len = shape.iter().product();
         let storage = match device {
-            Device::Cpu => Storage::Cpu(vec![0.0; len]),
+            Device::Cpu => Storage::Cpu(Buffer::zeros(len)),
         };
         Self { storage, shape: shape.to_vec() }
     }
@@ -45,7 +46,7 @@ impl Tensor {
             ));
         }
         let storage = match device {
-            Device::Cpu => Storage::Cpu(data),
+            Device::Cpu => Storage::Cpu(data.into()),
         };
         Ok(Self { storage, shape: shape.to_vec() })
     }
@@ -97,7 +98,7 @@ impl Tensor {
     /// A host copy of all values, row-major.
     pub fn to_vec(&self) -> Vec<f32> {
         match &self.storage {
-            Storage::Cpu(data) => data.clone(),
+            Storage::Cpu(data) => data.to_vec(),
         }
     }
 
@@ -136,10 +137,17 @@ impl Tensor {
         }
     }
 
-    /// Wraps values that an op computed on the host; their number is the product of `shape` by construction.
-    pub(crate) fn from_cpu(data: Vec<f32>, shape: &[usize]) -> Self {
-        debug_assert_eq!(data.len(), shape.iter().product::<usize>());
-        Self { storage: Storage::Cpu(data), shape: shape.to_vec() }
+    /// A tensor whose values are whatever was in its memory; an op overwrites them all.
+    pub(crate) fn unset(device: &Device, shape: &[usize]) -> Self {
+        let storage = match device {
+            Device::Cpu => Storage::Cpu(Buffer::unset(shape.iter().product())),
+        };
+        Self { storage, shape: shape.to_vec() }
+    }
+
+    /// [`Tensor::unset`] with the shape and device of `self`.
+    pub(crate) fn unset_like(&self) -> Self {
+        Self::unset(&self.device(), &self.shape)
     }
 
     /// Checks that the shape is exactly `expected`.

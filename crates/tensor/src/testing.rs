@@ -12,7 +12,7 @@ pub(crate) fn random(shape: &[usize], seed: u64) -> Tensor {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     });
-    Tensor::from_cpu(values.collect(), shape)
+    tensor(values.collect::<Vec<_>>(), shape)
 }
 
 /// Values as f64.
@@ -52,7 +52,7 @@ pub(crate) fn weigh(y: &[f64], dy: &[f64]) -> f64 {
     y.iter().zip(dy).map(|(y, dy)| y * dy).sum()
 }
 
-/// `count` values as a CPU tensor.
-pub(crate) fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
-    Tensor::from_vec(&Device::Cpu, values.to_vec(), shape).unwrap()
+/// The values as a CPU tensor.
+pub(crate) fn tensor(values: impl Into<Vec<f32>>, shape: &[usize]) -> Tensor {
+    Tensor::from_vec(&Device::Cpu, values.into(), shape).unwrap()
 }

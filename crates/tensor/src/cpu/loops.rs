@@ -44,52 +44,58 @@ fn with_avx2<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
 
-/// `f(a)` for every value.
-pub(crate) fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
-    let mut out = vec![0.0; a.len()];
+/// `out = f(a)` for every value; `f` must be `#[inline(always)]`.
+pub(crate) fn map(out: &mut [f32], a: &[f32], f: impl Fn(f32) -> f32 + Sync) {
     out.par_chunks_mut(TASK_VALUES).zip(a.par_chunks(TASK_VALUES)).for_each(|(out, a)| {
         vectorized(
             #[inline(always)]
             || {
-                out.iter_mut().zip(a).for_each(
-                    #[inline(always)]
-                    |(out, &a)| *out = f(a),
-                )
+                for (out, &a) in out.iter_mut().zip(a) {
+                    *out = f(a);
+                }
             },
         );
     });
-    out
 }
 
-/// `f(a, b)` for every pair of values.
-pub(crate) fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
-    let mut out = vec![0.0; a.len()];
-    out.par_chunks_mut(TASK_VALUES).zip(a.par_chunks(TASK_VALUES)).zip(b.par_chunks(TASK_VALUES)).for_each(
-        |((out, a), b)| {
-            vectorized(
-                #[inline(always)]
-                || {
-                    out.iter_mut().zip(a.iter().zip(b)).for_each(
-                        #[inline(always)]
-                        |(out, (&a, &b))| *out = f(a, b),
-                    )
-                },
-            );
-        },
-    );
-    out
+/// `out = f(a, b)` for every pair of values; `f` must be `#[inline(always)]`.
+pub(crate) fn map2(out: &mut [f32], a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) {
+    let tasks = out.par_chunks_mut(TASK_VALUES).zip(a.par_chunks(TASK_VALUES)).zip(b.par_chunks(TASK_VALUES));
+    tasks.for_each(|((out, a), b)| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                    *out = f(a, b);
+                }
+            },
+        );
+    });
 }
 
-/// `f(&mut a, b)` for every pair of values.
-pub(crate) fn update(a: &mut [f32], b: &[f32], f: impl Fn(&mut f32, f32) + Sync) {
+/// `a = f(a)` for every value; `f` must be `#[inline(always)]`.
+pub(crate) fn update(a: &mut [f32], f: impl Fn(f32) -> f32 + Sync) {
+    a.par_chunks_mut(TASK_VALUES).for_each(|a| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for a in a {
+                    *a = f(*a);
+                }
+            },
+        );
+    });
+}
+
+/// `a = f(a, b)` for every pair of values; `f` must be `#[inline(always)]`.
+pub(crate) fn update2(a: &mut [f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) {
     a.par_chunks_mut(TASK_VALUES).zip(b.par_chunks(TASK_VALUES)).for_each(|(a, b)| {
         vectorized(
             #[inline(always)]
             || {
-                a.iter_mut().zip(b).for_each(
-                    #[inline(always)]
-                    |(a, &b)| f(a, b),
-                )
+                for (a, &b) in a.iter_mut().zip(b) {
+                    *a = f(*a, b);
+                }
             },
         );
     });
@@ -116,7 +122,9 @@ pub(crate) fn add_column_sums(total: &mut [f32], x: &[f32]) {
                 #[inline(always)]
                 || {
                     for row in rows.chunks_exact(width) {
-                        sums.iter_mut().zip(row).for_each(|(sum, &v)| *sum += f64::from(v));
+                        for (sum, &v) in sums.iter_mut().zip(row) {
+                            *sum += f64::from(v);
+                        }
                     }
                 },
             );

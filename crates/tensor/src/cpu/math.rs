@@ -41,39 +41,72 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// Sums are kept in this many lanes, whatever the vectors of the machine, so that their order is fixed.
 const LANES: usize = 16;
 
-/// Sum of `f(i)` over `0..n` in a fixed order of 16 f64 lanes.
+/// Sum over `i` of `f([a[i], b[i], ...])`, in f64.
 #[inline(always)]
-pub(crate) fn sum_by<T: Into<f64>>(n: usize, f: impl Fn(usize) -> T) -> f64 {
-    let mut lanes = [0f64; LANES];
-    let whole = n - n % LANES;
-    for base in (0..whole).step_by(LANES) {
-        for (lane, sum) in lanes.iter_mut().enumerate() {
-            *sum += f(base + lane).into();
+pub(crate) fn sum_map<const K: usize, T: Into<f64>>(operands: [&[f32]; K], f: impl Fn([f32; K]) -> T) -> f64 {
+    let len = operands.first().map_or(0, |a| a.len());
+    let blocks = operands.map(
+        #[inline(always)]
+        |a| &a[..len].as_chunks::<LANES>().0[..len / LANES],
+    );
+    let mut sums = [0f64; LANES];
+    for block in 0..len / LANES {
+        // All terms of a block first: loops that mix `f` with the sums are not vectorised.
+        let terms: [T; LANES] = std::array::from_fn(
+            #[inline(always)]
+            |lane| f(std::array::from_fn(|k| blocks[k][block][lane])),
+        );
+        for (sum, term) in sums.iter_mut().zip(terms) {
+            *sum += term.into();
         }
     }
-    for (lane, i) in (whole..n).enumerate() {
-        lanes[lane] += f(i).into();
+    for (sum, i) in sums.iter_mut().zip(len - len % LANES..len) {
+        *sum += f(std::array::from_fn(|k| operands[k][i])).into();
     }
-    lanes.iter().sum()
+    sums.iter().sum()
 }
 
-/// Dot product in a fixed order of 16 f32 lanes.
+/// Sum of the values, in f64.
+#[inline(always)]
+pub(crate) fn sum(values: &[f32]) -> f64 {
+    sum_map([values], |[v]| v)
+}
+
+/// Turns every value into `e^(value - max)` and returns the sum of the results.
+#[inline(always)]
+pub(crate) fn exp_and_sum(values: &mut [f32], max: f32) -> f64 {
+    for value in values.iter_mut() {
+        *value = exp(*value - max);
+    }
+    sum(values)
+}
+
+/// Multiplies every value by `factor`.
+#[inline(always)]
+pub(crate) fn scale(values: &mut [f32], factor: f32) {
+    for value in values {
+        *value *= factor;
+    }
+}
+
+/// Dot product in f32.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0f32; 2 * LANES];
-    let (a_blocks, a_tail) = a.as_chunks::<{ 2 * LANES }>();
-    let (b_blocks, b_tail) = b.as_chunks::<{ 2 * LANES }>();
+    let mut sums = [0f32; LANES];
+    let (a_blocks, a_tail) = a.as_chunks::<LANES>();
+    let (b_blocks, b_tail) = b.as_chunks::<LANES>();
     for (a, b) in a_blocks.iter().zip(b_blocks) {
-        for (sum, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *sum += a * b;
-        }
+        let mut terms = *a;
+        terms.iter_mut().zip(b).for_each(|(term, b)| *term *= b);
+        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
     }
-    for (sum, (a, b)) in lanes.iter_mut().zip(a_tail.iter().zip(b_tail)) {
+    for (sum, (a, b)) in sums.iter_mut().zip(a_tail.iter().zip(b_tail)) {
         *sum += a * b;
     }
-    lanes.iter().sum()
+    sums.iter().sum()
 }
 
 /// Largest value, minus infinity for none; a NaN is skipped.
@@ -119,7 +152,9 @@ mod tests {
     fn sums_and_maxima_of_odd_lengths() {
         for n in [0, 1, 3, 15, 16, 17, 33, 65] {
             let values: Vec<f32> = (0..n).map(|i| ((i * 7) % 11) as f32 - 5.0).collect();
-            assert_eq!(sum_by(n, |i| values[i]), f64::from(values.iter().sum::<f32>()));
+            assert_eq!(sum(&values), f64::from(values.iter().sum::<f32>()));
+            let products = sum_map([&values, &values], |[a, b]| f64::from(a) * f64::from(b));
+            assert_eq!(products, f64::from(dot(&values, &values)));
             assert_eq!(max(&values), values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
             assert_eq!(dot(&values, &values), values.iter().map(|v| v * v).sum::<f32>());
         }

@@ -154,20 +154,8 @@ fn softmax(scores: &mut [f32]) {
         #[inline(always)]
         || {
             let max = math::max(scores);
-            scores.iter_mut().for_each(
-                #[inline(always)]
-                |s| *s = math::exp(*s - max),
-            );
-            let factor = (1.0
-                / math::sum_by(
-                    scores.len(),
-                    #[inline(always)]
-                    |i| scores[i],
-                )) as f32;
-            scores.iter_mut().for_each(
-                #[inline(always)]
-                |s| *s *= factor,
-            );
+            let sum = math::exp_and_sum(scores, max);
+            math::scale(scores, (1.0 / sum) as f32);
         },
     );
 }

@@ -12,12 +12,7 @@ const OP: &str = "elementwise";
 pub fn add_assign(acc: &mut Tensor, x: &Tensor) -> Result<()> {
     x.expect(OP, "x", acc.shape())?;
     match x.device() {
-        Device::Cpu => loops::update(
-            acc.cpu_mut(),
-            x.cpu(),
-            #[inline(always)]
-            |acc, x| *acc += x,
-        ),
+        Device::Cpu => loops::update2(acc.cpu_mut(), x.cpu(), plus),
     }
     Ok(())
 }
@@ -28,15 +23,16 @@ pub fn add_assign(acc: &mut Tensor, x: &Tensor) -> Result<()> {
 /// [`Error::Shape`] if the shapes differ.
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     b.expect(OP, "b", a.shape())?;
-    let sum = match a.device() {
-        Device::Cpu => loops::map2(
-            a.cpu(),
-            b.cpu(),
-            #[inline(always)]
-            |a, b| a + b,
-        ),
-    };
-    Ok(Tensor::from_cpu(sum, a.shape()))
+    let mut sum = a.unset_like();
+    match a.device() {
+        Device::Cpu => loops::map2(sum.cpu_mut(), a.cpu(), b.cpu(), plus),
+    }
+    Ok(sum)
+}
+
+#[inline(always)]
+fn plus(a: f32, b: f32) -> f32 {
+    a + b
 }
 
 /// `x *= factor`.
@@ -45,7 +41,11 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// None on the CPU.
 pub fn scale(x: &mut Tensor, factor: f32) -> Result<()> {
     match x.device() {
-        Device::Cpu => x.cpu_mut().iter_mut().for_each(|v| *v *= factor),
+        Device::Cpu => loops::update(
+            x.cpu_mut(),
+            #[inline(always)]
+            |v| v * factor,
+        ),
     }
     Ok(())
 }
@@ -59,7 +59,7 @@ pub fn split_columns(x: &Tensor, widths: &[usize]) -> Result<Vec<Tensor>> {
         return Err(Error::shape(OP, "x", format!("columns that split into {widths:?}"), x.shape()));
     }
     let rows = x.rows();
-    let mut parts: Vec<Tensor> = widths.iter().map(|&width| Tensor::zeros(&x.device(), &[rows, width])).collect();
+    let mut parts: Vec<Tensor> = widths.iter().map(|&width| Tensor::unset(&x.device(), &[rows, width])).collect();
     match x.device() {
         Device::Cpu => {
             let mut start = 0;
@@ -84,7 +84,7 @@ pub fn concat_columns(parts: &[&Tensor]) -> Result<Tensor> {
     if let Some(odd) = parts.iter().find(|part| part.rows() != rows) {
         return Err(Error::shape(OP, "part", format!("{rows} rows"), odd.shape()));
     }
-    let mut joined = Tensor::zeros(&first.device(), &[rows, cols]);
+    let mut joined = Tensor::unset(&first.device(), &[rows, cols]);
     match first.device() {
         Device::Cpu => {
             let mut start = 0;

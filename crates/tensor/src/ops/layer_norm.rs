@@ -23,8 +23,8 @@ pub struct Stats {
 pub fn forward(x_nc: &Tensor, weight_c: &Tensor, bias_c: &Tensor, eps: f32) -> Result<(Tensor, Stats)> {
     check(x_nc, weight_c)?;
     bias_c.expect(OP, "bias", weight_c.shape())?;
-    let per_row = Tensor::zeros(&x_nc.device(), &[x_nc.rows()]);
-    let (mut y, mut stats) = (x_nc.zeros_like(), Stats { mean_n: per_row.clone(), inv_std_n: per_row });
+    let per_row = Tensor::unset(&x_nc.device(), &[x_nc.rows()]);
+    let (mut y, mut stats) = (x_nc.unset_like(), Stats { mean_n: per_row.clone(), inv_std_n: per_row });
     match x_nc.device() {
         Device::Cpu => {
             let (mean, inv_std) = (stats.mean_n.cpu_mut(), stats.inv_std_n.cpu_mut());
@@ -54,7 +54,7 @@ pub fn backward(
     stats.inv_std_n.expect(OP, "inv_std", &[x_nc.rows()])?;
     d_weight_c.expect(OP, "d_weight", weight_c.shape())?;
     d_bias_c.expect(OP, "d_bias", weight_c.shape())?;
-    let mut dx = x_nc.zeros_like();
+    let mut dx = x_nc.unset_like();
     match x_nc.device() {
         Device::Cpu => {
             let partials = backward_cpu(dy_nc.cpu(), x_nc.cpu(), weight_c.cpu(), stats, dx.cpu_mut());
@@ -96,12 +96,13 @@ fn forward_cpu(
             || {
                 let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(width));
                 for (((y, x), mean), inv) in rows.zip(mean).zip(inv_std) {
-                    *mean = (math::sum_by(width, |i| x[i]) / width as f64) as f32;
+                    *mean = (math::sum(x) / width as f64) as f32;
                     let m = *mean;
-                    let variance = math::sum_by(width, |i| (x[i] - m) * (x[i] - m)) / width as f64;
-                    *inv = (1.0 / (variance + f64::from(eps)).sqrt()) as f32;
-                    for i in 0..width {
-                        y[i] = (x[i] - m) * *inv * weight[i] + bias[i];
+                    let squares = math::sum_map([x], |[x]| (x - m) * (x - m));
+                    *inv = (1.0 / (squares / width as f64 + f64::from(eps)).sqrt()) as f32;
+                    let inv = *inv;
+                    for (((y, x), w), b) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+                        *y = (x - m) * inv * w + b;
                     }
                 }
             },
@@ -129,15 +130,7 @@ fn backward_cpu(dy: &[f32], x: &[f32], weight: &[f32], stats: &Stats, dx: &mut [
                 || {
                     let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
                     for ((((dx, dy), x), &mean), &inv) in rows.zip(mean).zip(inv_std) {
-                        let mean_g = (math::sum_by(width, |i| dy[i] * weight[i]) / width as f64) as f32;
-                        let mean_gn = math::sum_by(width, |i| dy[i] * weight[i] * (x[i] - mean)) / width as f64;
-                        let slope = (mean_gn * f64::from(inv)) as f32;
-                        for i in 0..width {
-                            let n = (x[i] - mean) * inv;
-                            dx[i] = inv * (dy[i] * weight[i] - mean_g - n * slope);
-                            partial.weight[i] += f64::from(dy[i] * n);
-                            partial.bias[i] += f64::from(dy[i]);
-                        }
+                        backward_row(dx, dy, x, weight, mean, inv, &mut partial);
                     }
                 },
             );
@@ -146,10 +139,27 @@ fn backward_cpu(dy: &[f32], x: &[f32], weight: &[f32], stats: &Stats, dx: &mut [
         .collect()
 }
 
+#[inline(always)]
+fn backward_row(dx: &mut [f32], dy: &[f32], x: &[f32], weight: &[f32], mean: f32, inv: f32, partial: &mut Partial) {
+    let width = weight.len() as f64;
+    let mean_g = (math::sum_map([dy, weight], |[dy, w]| dy * w) / width) as f32;
+    let sum_gn = math::sum_map([dy, weight, x], |[dy, w, x]| dy * w * (x - mean));
+    let slope = (sum_gn / width * f64::from(inv)) as f32;
+    for (((dx, &dy), &x), &w) in dx.iter_mut().zip(dy).zip(x).zip(weight) {
+        *dx = inv * (dy * w - mean_g - (x - mean) * inv * slope);
+    }
+    for ((sum, &dy), &x) in partial.weight.iter_mut().zip(dy).zip(x) {
+        *sum += f64::from(dy * ((x - mean) * inv));
+    }
+    for (sum, &dy) in partial.bias.iter_mut().zip(dy) {
+        *sum += f64::from(dy);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{check_close, gradient, random, weigh, wide};
+    use crate::testing::{check_close, gradient, random, tensor, weigh, wide};
 
     fn naive(x: &[f64], weight: &[f64], bias: &[f64], eps: f64) -> Vec<f64> {
         let normalised = |x: &[f64]| -> Vec<f64> {
@@ -179,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_large_mean_does_not_drown_the_variance() {
-        let x = Tensor::from_cpu(random(&[2, 64], 1).cpu().iter().map(|v| 1000.0 + v).collect(), &[2, 64]);
+        let x = tensor(random(&[2, 64], 1).cpu().iter().map(|v| 1000.0 + v).collect::<Vec<_>>(), &[2, 64]);
         let (weight, bias) = (random(&[64], 2), random(&[64], 3));
         let (y, _) = forward(&x, &weight, &bias, 1e-6).unwrap();
         check_close("y", &y, &naive(&wide(&x), &wide(&weight), &wide(&bias), 1e-6), 1e-4);

@@ -1,8 +1,10 @@
 //! `y = x W^T + b`, the layout of `torch.nn.Linear`.
 
+use rayon::prelude::*;
+
 use crate::cpu::gemm::{Threads, Write, gemm};
-use crate::cpu::loops;
 use crate::cpu::matrix::{Mat, MatMut};
+use crate::cpu::{loops, math};
 use crate::{Device, Error, Result, Tensor};
 
 const OP: &str = "linear";
@@ -17,7 +19,7 @@ pub fn forward(x_ni: &Tensor, weight_oi: &Tensor, bias_o: Option<&Tensor>) -> Re
     if let Some(bias) = bias_o {
         bias.expect(OP, "bias", &[outputs])?;
     }
-    let mut y = Tensor::zeros(&x_ni.device(), &with_cols(x_ni, outputs));
+    let mut y = Tensor::unset(&x_ni.device(), &with_cols(x_ni, outputs));
     match x_ni.device() {
         Device::Cpu => forward_cpu(x_ni.cpu(), weight_oi.cpu(), bias_o.map(Tensor::cpu), x_ni.rows(), y.cpu_mut()),
     }
@@ -32,7 +34,7 @@ pub fn backward_input(dy_no: &Tensor, weight_oi: &Tensor) -> Result<Tensor> {
     let (outputs, inputs) = widths(weight_oi)?;
     dy_no.expect_cols(OP, "dy", outputs)?;
     let rows = dy_no.rows();
-    let mut dx = Tensor::zeros(&dy_no.device(), &with_cols(dy_no, inputs));
+    let mut dx = Tensor::unset(&dy_no.device(), &with_cols(dy_no, inputs));
     match dy_no.device() {
         Device::Cpu => gemm(
             MatMut::new(dx.cpu_mut(), rows, inputs),
@@ -96,11 +98,18 @@ fn with_cols(x: &Tensor, cols: usize) -> Vec<usize> {
     x.shape().iter().copied().take(leading).chain([cols]).collect()
 }
 
+/// With at most this many rows a product reads every weight for so little work that packing it would cost more.
+const FEW_ROWS: usize = 4;
+
 fn forward_cpu(x: &[f32], weight: &[f32], bias: Option<&[f32]>, rows: usize, y: &mut [f32]) {
     let (outputs, inputs) = match rows {
         0 => return,
         _ => (y.len() / rows, x.len() / rows),
     };
+    let (x, weight) = (Mat::new(x, rows, inputs), Mat::new(weight, outputs, inputs));
+    if rows <= FEW_ROWS {
+        return forward_few_rows(x, weight, bias, y);
+    }
     let write = match bias {
         None => Write::Set,
         Some(bias) => {
@@ -108,8 +117,28 @@ fn forward_cpu(x: &[f32], weight: &[f32], bias: Option<&[f32]>, rows: usize, y: 
             Write::Add
         }
     };
-    let (x, weight) = (Mat::new(x, rows, inputs), Mat::new(weight, outputs, inputs));
     gemm(MatMut::new(y, rows, outputs), write, 1.0, x, weight.t(), Threads::Pool);
+}
+
+/// Dot products, a range of outputs a task.
+fn forward_few_rows(x: Mat<'_>, weight: Mat<'_>, bias: Option<&[f32]>, y: &mut [f32]) {
+    let width = loops::task_rows(weight.cols);
+    let tiles = MatMut::new(y, x.rows, weight.rows).into_column_tiles(width);
+    tiles.into_par_iter().enumerate().for_each(|(task, mut y)| {
+        loops::vectorized(
+            #[inline(always)]
+            || {
+                for o in 0..y.cols {
+                    let output = task * width + o;
+                    let weights = weight.row(output);
+                    let bias = bias.map_or(0.0, |bias| bias[output]);
+                    for n in 0..x.rows {
+                        y.row(n)[o] = bias + math::dot(x.row(n), weights);
+                    }
+                }
+            },
+        );
+    });
 }
 
 #[cfg(test)]

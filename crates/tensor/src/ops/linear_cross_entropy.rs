@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::cpu::buffer::Buffer;
 use crate::cpu::gemm::{Threads, Write, gemm};
 use crate::cpu::matrix::{Mat, MatMut};
 use crate::cpu::{loops, math};
@@ -55,7 +56,7 @@ pub fn forward_backward(
 ) -> Result<(f64, Tensor)> {
     check(x_nc, head_vc, targets_n)?;
     d_head_vc.expect(OP, "d_head", head_vc.shape())?;
-    let mut dx = x_nc.zeros_like();
+    let mut dx = x_nc.unset_like();
     let sum = match x_nc.device() {
         Device::Cpu => {
             let head = Mat::new(head_vc.cpu(), head_vc.rows(), head_vc.cols());
@@ -89,7 +90,7 @@ fn check(x: &Tensor, head: &Tensor, targets: &Indices) -> Result<()> {
 fn for_each_chunk(x: Mat<'_>, head: Mat<'_>, targets: &[i32], mut f: impl FnMut(usize, &[i32], &mut [f32])) {
     let vocabulary = head.rows.max(1);
     let chunk_rows = (CHUNK_LOGITS / vocabulary).clamp(1, x.rows.max(1));
-    let mut logits = vec![0f32; chunk_rows * vocabulary];
+    let mut logits = Buffer::unset(chunk_rows * vocabulary);
     for (chunk, targets) in targets.chunks(chunk_rows).enumerate() {
         let (row0, rows) = (chunk * chunk_rows, targets.len());
         let logits = &mut logits[..rows * vocabulary];
@@ -105,12 +106,7 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
         #[inline(always)]
         || {
             let max = math::max(logits);
-            let sum = math::sum_by(
-                logits.len(),
-                #[inline(always)]
-                |i| math::exp(logits[i] - max),
-            );
-            f64::from(max) + sum.ln()
+            f64::from(max) + math::sum_map([logits], |[v]| math::exp(v - max)).ln()
         },
     )
 }
@@ -122,20 +118,8 @@ fn loss_and_gradient(logits: &mut [f32], target: usize, scale: f32) -> f64 {
         #[inline(always)]
         || {
             let max = math::max(logits);
-            logits.iter_mut().for_each(
-                #[inline(always)]
-                |v| *v = math::exp(*v - max),
-            );
-            let sum = math::sum_by(
-                logits.len(),
-                #[inline(always)]
-                |i| logits[i],
-            );
-            let factor = (f64::from(scale) / sum) as f32;
-            logits.iter_mut().for_each(
-                #[inline(always)]
-                |v| *v *= factor,
-            );
+            let sum = math::exp_and_sum(logits, max);
+            math::scale(logits, (f64::from(scale) / sum) as f32);
             f64::from(max) + sum.ln()
         },
     );
@@ -146,7 +130,7 @@ fn loss_and_gradient(logits: &mut [f32], target: usize, scale: f32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{check_close, gradient, random, weigh, wide};
+    use crate::testing::{check_close, gradient, random, tensor, weigh, wide};
 
     fn naive(x: &[f64], head: &[f64], targets: &[i32], width: usize) -> f64 {
         let row = |(x, &target): (&[f64], &i32)| {
@@ -189,7 +173,7 @@ mod tests {
         let all = forward_per_row(&x, &head, &targets).unwrap();
         let one_by_one: Vec<f64> = (0..rows)
             .map(|i| {
-                let x = Tensor::from_cpu(vec![x.cpu()[i]], &[1, 1]);
+                let x = tensor(vec![x.cpu()[i]], &[1, 1]);
                 forward(&x, &head, &Indices::new(&Device::Cpu, vec![targets.cpu()[i]])).unwrap()
             })
             .collect();
@@ -198,8 +182,8 @@ mod tests {
 
     #[test]
     fn large_logits_and_bad_operands() {
-        let big = Tensor::from_cpu(vec![300.0, -300.0], &[2, 1]);
-        let head = Tensor::from_cpu(vec![1.0, 0.0, -1.0], &[3, 1]);
+        let big = tensor(vec![300.0, -300.0], &[2, 1]);
+        let head = tensor(vec![1.0, 0.0, -1.0], &[3, 1]);
         let targets = |list: &[i32]| Indices::new(&Device::Cpu, list.to_vec());
         assert_eq!(forward_per_row(&big, &head, &targets(&[0, 0])).unwrap(), [0.0, 600.0]);
         assert!(forward(&big, &head, &targets(&[0, 3])).is_err());

@@ -70,13 +70,7 @@ pub fn adamw(
 fn sum_of_squares_cpu(x: &[f32]) -> f64 {
     loops::vectorized(
         #[inline(always)]
-        || {
-            math::sum_by(
-                x.len(),
-                #[inline(always)]
-                |i| f64::from(x[i]) * f64::from(x[i]),
-            )
-        },
+        || math::sum_map([x], |[x]| f64::from(x) * f64::from(x)),
     )
 }
 

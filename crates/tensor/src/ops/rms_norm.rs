@@ -15,7 +15,7 @@ const OP: &str = "rms_norm";
 /// [`Error::Shape`] if the last dimension of `x` is no multiple of the weight's length.
 pub fn forward(x: &Tensor, weight_d: &Tensor, eps: f32) -> Result<(Tensor, Tensor)> {
     let groups = groups(x, weight_d)?;
-    let (mut y, mut inv_rms) = (x.zeros_like(), Tensor::zeros(&x.device(), &[groups]));
+    let (mut y, mut inv_rms) = (x.unset_like(), Tensor::unset(&x.device(), &[groups]));
     match x.device() {
         Device::Cpu => forward_cpu(x.cpu(), weight_d.cpu(), eps, y.cpu_mut(), inv_rms.cpu_mut()),
     }
@@ -39,7 +39,7 @@ pub fn backward(
     dy.expect(OP, "dy", x.shape())?;
     inv_rms.expect(OP, "inv_rms", &[groups])?;
     d_weight_d.expect(OP, "d_weight", weight_d.shape())?;
-    let mut dx = x.zeros_like();
+    let mut dx = x.unset_like();
     match x.device() {
         Device::Cpu => {
             backward_cpu(dy.cpu(), x.cpu(), weight_d.cpu(), inv_rms.cpu(), dx.cpu_mut(), d_weight_d.cpu_mut())
@@ -68,10 +68,11 @@ fn forward_cpu(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32], inv_rms: &mut
             #[inline(always)]
             || {
                 for ((y, x), inv) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(inv_rms) {
-                    let mean = math::sum_by(width, |i| x[i] * x[i]) / width as f64;
-                    *inv = (1.0 / (mean + f64::from(eps)).sqrt()) as f32;
+                    let squares = math::sum_map([x], |[x]| x * x);
+                    *inv = (1.0 / (squares / width as f64 + f64::from(eps)).sqrt()) as f32;
+                    let inv = *inv;
                     for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
-                        *y = x * *inv * w;
+                        *y = x * inv * w;
                     }
                 }
             },
@@ -92,12 +93,7 @@ fn backward_cpu(dy: &[f32], x: &[f32], weight: &[f32], inv_rms: &[f32], dx: &mut
                 || {
                     let rows = dx.chunks_exact_mut(width).zip(dy.chunks_exact(width)).zip(x.chunks_exact(width));
                     for (((dx, dy), x), &inv) in rows.zip(inv_rms) {
-                        let mean = math::sum_by(width, |i| dy[i] * weight[i] * x[i]) / width as f64;
-                        let slope = (mean * f64::from(inv) * f64::from(inv)) as f32;
-                        for i in 0..width {
-                            dx[i] = inv * (dy[i] * weight[i] - x[i] * slope);
-                            sums[i] += f64::from(dy[i] * (x[i] * inv));
-                        }
+                        backward_row(dx, dy, x, weight, inv, &mut sums);
                     }
                 },
             );
@@ -105,6 +101,18 @@ fn backward_cpu(dy: &[f32], x: &[f32], weight: &[f32], inv_rms: &[f32], dx: &mut
         })
         .collect();
     loops::add_partial_sums(d_weight, &partials);
+}
+
+#[inline(always)]
+fn backward_row(dx: &mut [f32], dy: &[f32], x: &[f32], weight: &[f32], inv: f32, d_weight: &mut [f64]) {
+    let mean = math::sum_map([dy, weight, x], |[dy, w, x]| dy * w * x) / weight.len() as f64;
+    let slope = (mean * f64::from(inv) * f64::from(inv)) as f32;
+    for (((dx, &dy), &x), &w) in dx.iter_mut().zip(dy).zip(x).zip(weight) {
+        *dx = inv * (dy * w - x * slope);
+    }
+    for ((sum, &dy), &x) in d_weight.iter_mut().zip(dy).zip(x) {
+        *sum += f64::from(dy * (x * inv));
+    }
 }
 
 #[cfg(test)]

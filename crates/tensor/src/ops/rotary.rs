@@ -116,22 +116,23 @@ fn inverse_frequencies(dim: usize, theta: f64) -> Vec<f32> {
 }
 
 fn table(device: &Device, tokens: usize, half: usize, angle: impl Fn(usize, usize) -> f32 + Sync) -> RotaryTable {
-    let mut cos = vec![0.0; tokens * half];
-    let mut sin = vec![0.0; tokens * half];
-    if half > 0 {
-        let rows = loops::task_rows(half * 16);
-        let tasks = cos.par_chunks_mut(rows * half).zip(sin.par_chunks_mut(rows * half)).enumerate();
-        tasks.for_each(|(task, (cos, sin))| {
-            for (i, (cos, sin)) in cos.iter_mut().zip(sin).enumerate() {
-                (*sin, *cos) = angle(task * rows + i / half, i % half).sin_cos();
-            }
-        });
-    }
+    let unset = || Tensor::unset(device, &[tokens, half]);
+    let mut table = RotaryTable { cos: unset(), sin: unset() };
     match device {
-        Device::Cpu => {
-            RotaryTable { cos: Tensor::from_cpu(cos, &[tokens, half]), sin: Tensor::from_cpu(sin, &[tokens, half]) }
+        Device::Cpu if half > 0 => {
+            // Sines cost about 16 times what other values do.
+            let rows = loops::task_rows(16 * half);
+            let tasks =
+                table.cos.cpu_mut().par_chunks_mut(rows * half).zip(table.sin.cpu_mut().par_chunks_mut(rows * half));
+            tasks.enumerate().for_each(|(task, (cos, sin))| {
+                for (i, (cos, sin)) in cos.iter_mut().zip(sin).enumerate() {
+                    (*sin, *cos) = angle(task * rows + i / half, i % half).sin_cos();
+                }
+            });
         }
+        Device::Cpu => {}
     }
+    table
 }
 
 /// `(a, b) -> (a cos - b sin, b cos + a sin)` with `sin` multiplied by `sign`.

@@ -15,7 +15,7 @@ const OP: &str = "rows";
 pub fn gather(x_nc: &Tensor, rows_m: &Indices) -> Result<Tensor> {
     rows_m.check_below(OP, x_nc.rows())?;
     let cols = x_nc.cols();
-    let mut y = Tensor::zeros(&x_nc.device(), &[rows_m.len(), cols]);
+    let mut y = Tensor::unset(&x_nc.device(), &[rows_m.len(), cols]);
     match x_nc.device() {
         Device::Cpu if cols > 0 => {
             let rows = loops::task_rows(cols);

@@ -10,14 +10,11 @@ const OP: &str = "silu";
 /// # Errors
 /// None on the CPU.
 pub fn forward(x: &Tensor) -> Result<Tensor> {
-    let y = match x.device() {
-        Device::Cpu => loops::map(
-            x.cpu(),
-            #[inline(always)]
-            |x| x * math::sigmoid(x),
-        ),
-    };
-    Ok(Tensor::from_cpu(y, x.shape()))
+    let mut y = x.unset_like();
+    match x.device() {
+        Device::Cpu => loops::map(y.cpu_mut(), x.cpu(), silu),
+    }
+    Ok(y)
 }
 
 /// Returns `dx`.
@@ -26,33 +23,33 @@ pub fn forward(x: &Tensor) -> Result<Tensor> {
 /// [`crate::Error::Shape`] if the shapes differ.
 pub fn backward(dy: &Tensor, x: &Tensor) -> Result<Tensor> {
     dy.expect(OP, "dy", x.shape())?;
-    let dx = match x.device() {
-        Device::Cpu => loops::map2(
-            dy.cpu(),
-            x.cpu(),
-            #[inline(always)]
-            |dy, x| dy * slope(x),
-        ),
-    };
-    Ok(Tensor::from_cpu(dx, x.shape()))
+    let mut dx = x.unset_like();
+    match x.device() {
+        Device::Cpu => loops::map2(dx.cpu_mut(), dy.cpu(), x.cpu(), d_silu),
+    }
+    Ok(dx)
 }
 
-/// The derivative of SiLU.
 #[inline(always)]
-pub(super) fn slope(x: f32) -> f32 {
+pub(super) fn silu(x: f32) -> f32 {
+    x * math::sigmoid(x)
+}
+
+#[inline(always)]
+pub(super) fn d_silu(dy: f32, x: f32) -> f32 {
     let s = math::sigmoid(x);
-    s * (1.0 + x * (1.0 - s))
+    dy * (s * (1.0 + x * (1.0 - s)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{check_close, gradient, random, wide};
+    use crate::testing::{check_close, gradient, random, tensor, wide};
 
     #[test]
     fn forward_and_gradients() {
         let naive = |x: f64| x / (1.0 + (-x).exp());
-        let x = Tensor::from_cpu(random(&[3, 65], 1).cpu().iter().map(|v| 9.0 * v).collect(), &[3, 65]);
+        let x = tensor(random(&[3, 65], 1).cpu().iter().map(|v| 9.0 * v).collect::<Vec<_>>(), &[3, 65]);
         let (dy, wx) = (random(&[3, 65], 2), wide(&x));
         check_close("y", &forward(&x).unwrap(), &wx.iter().map(|&x| naive(x)).collect::<Vec<_>>(), 2e-7);
         let dx = gradient(&wx, |x| x.iter().zip(dy.cpu()).map(|(&x, &dy)| naive(x) * f64::from(dy)).sum());

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::silu;
-use crate::cpu::{loops, math};
+use crate::cpu::loops;
 use crate::{Device, Result, Tensor};
 
 const OP: &str = "swiglu";
@@ -14,15 +14,16 @@ const OP: &str = "swiglu";
 /// [`crate::Error::Shape`] if the shapes differ.
 pub fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     up.expect(OP, "up", gate.shape())?;
-    let y = match gate.device() {
-        Device::Cpu => loops::map2(
-            gate.cpu(),
-            up.cpu(),
-            #[inline(always)]
-            |gate, up| gate * math::sigmoid(gate) * up,
-        ),
-    };
-    Ok(Tensor::from_cpu(y, gate.shape()))
+    let mut y = gate.unset_like();
+    match gate.device() {
+        Device::Cpu => loops::map2(y.cpu_mut(), gate.cpu(), up.cpu(), swiglu),
+    }
+    Ok(y)
+}
+
+#[inline(always)]
+fn swiglu(gate: f32, up: f32) -> f32 {
+    silu::silu(gate) * up
 }
 
 /// Returns `(d_gate, d_up)`.
@@ -32,7 +33,7 @@ pub fn forward(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
 pub fn backward(dy: &Tensor, gate: &Tensor, up: &Tensor) -> Result<(Tensor, Tensor)> {
     dy.expect(OP, "dy", gate.shape())?;
     up.expect(OP, "up", gate.shape())?;
-    let (mut d_gate, mut d_up) = (gate.zeros_like(), up.zeros_like());
+    let (mut d_gate, mut d_up) = (gate.unset_like(), up.unset_like());
     match gate.device() {
         Device::Cpu => backward_cpu(dy.cpu(), gate.cpu(), up.cpu(), d_gate.cpu_mut(), d_up.cpu_mut()),
     }
@@ -47,10 +48,9 @@ fn backward_cpu(dy: &[f32], gate: &[f32], up: &[f32], d_gate: &mut [f32], d_up: 
         loops::vectorized(
             #[inline(always)]
             || {
-                let inputs = dy.iter().zip(gate).zip(up);
-                for (((&dy, &gate), &up), (d_gate, d_up)) in inputs.zip(d_gate.iter_mut().zip(d_up)) {
-                    *d_up = dy * gate * math::sigmoid(gate);
-                    *d_gate = dy * up * silu::slope(gate);
+                for (((&dy, &gate), d_gate), (&up, d_up)) in dy.iter().zip(gate).zip(d_gate).zip(up.iter().zip(d_up)) {
+                    *d_up = dy * silu::silu(gate);
+                    *d_gate = silu::d_silu(dy * up, gate);
                 }
             },
         );

@@ -30,26 +30,14 @@ pub(super) fn rows(
                     *score = config.scale * math::dot(q.row(i), k.row(j));
                 }
                 let max = math::max(scores);
-                scores.iter_mut().for_each(
-                    #[inline(always)]
-                    |s| *s = math::exp(*s - max),
-                );
-                let sum = math::sum_by(
-                    seen,
-                    #[inline(always)]
-                    |j| scores[j],
-                );
+                let sum = math::exp_and_sum(scores, max);
+                out.fill(0.0);
                 for (j, &p) in scores.iter().enumerate() {
-                    out.iter_mut().zip(v.row(j)).for_each(
-                        #[inline(always)]
-                        |(o, &v)| *o += p * v,
-                    );
+                    for (out, &v) in out.iter_mut().zip(v.row(j)) {
+                        *out += p * v;
+                    }
                 }
-                let factor = (1.0 / sum) as f32;
-                out.iter_mut().for_each(
-                    #[inline(always)]
-                    |o| *o *= factor,
-                );
+                math::scale(out, (1.0 / sum) as f32);
                 (f64::from(max) + sum.ln()) as f32
             },
         );

@@ -81,7 +81,8 @@ fn block(operands: &Operands<'_>, task: Task<'_>, scores: &mut Vec<f32>) {
                 }
             },
         );
-        gemm(out.reborrow(), Write::Add, 1.0, Mat::new(scores, queries, width), v, Threads::One);
+        let write = if key0 == 0 { Write::Set } else { Write::Add };
+        gemm(out.reborrow(), write, 1.0, Mat::new(scores, queries, width), v, Threads::One);
     }
     for (i, running) in running.iter().take(queries).enumerate() {
         let factor = (1.0 / running.sum) as f32;
@@ -90,28 +91,18 @@ fn block(operands: &Operands<'_>, task: Task<'_>, scores: &mut Vec<f32>) {
     }
 }
 
-/// Turns the first `seen` scores into `e^(score - max)` and the rest into 0; rescales what was summed under an older maximum.
+/// Turns the first `seen` scores into `e^(score - max)` and the rest into 0; rescales what was summed under an older
+/// maximum.
 #[inline(always)]
 fn absorb(running: &mut Running, scores: &mut [f32], seen: usize, out: &mut [f32]) {
     let (seen, hidden) = scores.split_at_mut(seen);
     hidden.fill(0.0);
     let max = running.max.max(math::max(seen));
-    if max > running.max {
+    if max > running.max && running.sum > 0.0 {
         let factor = math::exp(running.max - max);
-        running.max = max;
         running.sum *= f64::from(factor);
-        out.iter_mut().for_each(
-            #[inline(always)]
-            |o| *o *= factor,
-        );
+        math::scale(out, factor);
     }
-    seen.iter_mut().for_each(
-        #[inline(always)]
-        |s| *s = math::exp(*s - max),
-    );
-    running.sum += math::sum_by(
-        seen.len(),
-        #[inline(always)]
-        |i| seen[i],
-    );
+    running.max = max;
+    running.sum += math::exp_and_sum(seen, max);
 }

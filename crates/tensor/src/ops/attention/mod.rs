@@ -42,8 +42,8 @@ pub struct Config {
 /// [`Error::Argument`] if the head counts do not divide, [`Error::Shape`] if an operand does not fit the segments.
 pub fn forward(q: &Tensor, k: &Tensor, v: &Tensor, segments: &Segments, config: Config) -> Result<(Tensor, Tensor)> {
     check(q, k, v, segments, config)?;
-    let mut out = q.zeros_like();
-    let mut lse = Tensor::zeros(&q.device(), &[q.rows(), config.heads]);
+    let mut out = q.unset_like();
+    let mut lse = Tensor::unset(&q.device(), &[q.rows(), config.heads]);
     match q.device() {
         Device::Cpu => {
             let operands = Operands::new(q, k, v, config);
