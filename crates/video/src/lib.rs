@@ -6,6 +6,8 @@ mod decode;
 mod demux;
 mod encode;
 mod error;
+#[cfg(feature = "ffmpeg")]
+mod ffmpeg;
 mod frame;
 mod limits;
 mod nal;

@@ -1,6 +1,6 @@
 //! NAL units inside a packet: which packets no other picture refers to.
 
-use crate::demux::Codec;
+use crate::demux::{Codec, Track};
 
 /// Splits length-prefixed NAL units (`avcC` and `hvcC` streams); ends early, with `Err`, at a length that does not fit.
 pub(crate) fn units(packet: &[u8], length_size: usize) -> impl Iterator<Item = Result<&[u8], BadLength>> {
@@ -39,29 +39,49 @@ pub(crate) fn length_size(codec: &Codec, config: &[u8]) -> usize {
     config.get(at).map_or(4, |byte| usize::from(byte & 3) + 1)
 }
 
-/// Whether no other picture can refer to this packet's: every slice says so.
-///
-/// H.264: `nal_ref_idc` 0. HEVC: a sub-layer non-reference type (even, under 15) at the highest temporal sub-layer
-/// `temporal_id_max` of the stream (ITU-T H.265 table 7-1). False for other codecs, and for damaged packets.
-pub(crate) fn is_disposable(codec: &Codec, packet: &[u8], length_size: usize, temporal_id_max: u8) -> bool {
-    let mut slices = 0;
-    for unit in units(packet, length_size) {
-        let Ok([first, rest @ ..]) = unit else { return false };
-        let disposable = match codec {
-            Codec::H264 => match first & 0x1f {
-                1..=5 => first & 0x60 == 0,
-                _ => continue,
-            },
-            Codec::Hevc => match first >> 1 & 0x3f {
-                kind @ 0..=31 => kind <= 14 && kind % 2 == 0 && rest.first().is_some_and(|byte| (byte & 7).wrapping_sub(1) >= temporal_id_max),
-                _ => continue,
-            },
-            _ => return false,
-        };
-        if !disposable {
-            return false;
+/// Finds packets whose picture no other picture can refer to.
+pub(crate) struct Disposal {
+    codec: Codec,
+    length_size: usize,
+    temporal_id_max: u8,
+}
+
+impl Disposal {
+    /// For streams with length-prefixed NAL units, that is, with an `avcC` or `hvcC` record; else nothing is disposable.
+    pub fn new(track: &Track) -> Self {
+        let recorded = track.config.first() == Some(&1);
+        Self {
+            codec: if recorded { track.codec.clone() } else { Codec::Other(String::new()) },
+            length_size: length_size(&track.codec, &track.config),
+            // `numTemporalLayers` of the record; 0 means unknown, and then only a lone layer is assumed to be disposable.
+            temporal_id_max: track.config.get(21).map_or(0, |byte| (byte >> 3 & 7).saturating_sub(1)),
         }
-        slices += 1;
     }
-    slices > 0
+
+    /// Whether every slice of the packet says that it is not referred to.
+    ///
+    /// H.264: `nal_ref_idc` 0. HEVC: a sub-layer non-reference type (even, under 15) at the highest temporal sub-layer
+    /// (ITU-T H.265 table 7-1). False for other codecs, and for damaged packets.
+    pub fn is_disposable(&self, packet: &[u8]) -> bool {
+        let mut slices = 0;
+        for unit in units(packet, self.length_size) {
+            let Ok([first, rest @ ..]) = unit else { return false };
+            let disposable = match self.codec {
+                Codec::H264 => match first & 0x1f {
+                    1..=5 => first & 0x60 == 0,
+                    _ => continue,
+                },
+                Codec::Hevc => match first >> 1 & 0x3f {
+                    kind @ 0..=31 => kind <= 14 && kind % 2 == 0 && rest.first().is_some_and(|byte| (byte & 7).saturating_sub(1) >= self.temporal_id_max),
+                    _ => continue,
+                },
+                _ => return false,
+            };
+            if !disposable {
+                return false;
+            }
+            slices += 1;
+        }
+        slices > 0
+    }
 }

@@ -1,19 +1,34 @@
 //! The back-end `pure`: Rust demuxers and Rust H.264 and HEVC decoders.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
-use crate::Colour;
+use crate::decode::{Output, PictureDecoder};
 use crate::demux::{Codec, Track};
+use crate::error::{Error, Result};
 use crate::frame::RgbFrame;
-use crate::nal;
+use crate::probe::StreamHeader;
+use crate::{Colour, nal};
 use crate::yuv::{Yuv420, to_rgb};
 
 /// What became of one packet.
-pub(crate) struct Decoded {
+struct Decoded {
     /// The picture, if it was wanted and could be decoded.
-    pub frame: Option<RgbFrame>,
+    frame: Option<RgbFrame>,
     /// Something in the packet could not be decoded as written.
-    pub damaged: bool,
+    damaged: bool,
+}
+
+/// Refuses, before anything is decoded, what the Rust decoders or the conversion to RGB cannot do.
+pub(crate) fn check_supported(path: &Path, codec: &Codec, stream: &StreamHeader) -> Result<()> {
+    let chroma = ["4:0:0", "4:2:0", "4:2:2", "4:4:4"][usize::from(stream.chroma_format & 3)];
+    let codec = match codec {
+        Codec::H264 | Codec::Hevc if stream.bit_depth == 8 && stream.chroma_format == 1 => return Ok(()),
+        Codec::H264 | Codec::Hevc => format!("{codec} with {} bits {chroma}", stream.bit_depth),
+        other => other.to_string(),
+    };
+    let hint = "use the `ffmpeg` back-end (build with `--features ffmpeg`) or convert the clip to 8-bit 4:2:0 H.264";
+    Err(Error::UnsupportedCodec { path: path.into(), codec, backend: PureDecoder::NAME, hint })
 }
 
 /// A decoder that takes packets in decoding order and gives each packet's picture at once.
@@ -24,7 +39,7 @@ pub(crate) enum PureDecoder {
 
 impl PureDecoder {
     /// A decoder for the track, or what is wrong with its configuration.
-    pub fn new(track: &Track, colour: Colour) -> Result<Self, String> {
+    pub fn new(track: &Track, colour: Colour) -> std::result::Result<Self, String> {
         let length_size = nal::length_size(&track.codec, &track.config);
         let config = track.config.clone();
         let mut decoder = match track.codec {
@@ -37,12 +52,12 @@ impl PureDecoder {
     }
 
     /// Forgets all pictures; the next packet is a key frame.
-    pub fn restart(&mut self) -> Result<(), String> {
+    fn restart(&mut self) -> std::result::Result<(), String> {
         // The decoders are young; on garbage they may panic, which must cost this clip and not the run.
         catch_unwind(AssertUnwindSafe(|| self.restart_inner())).unwrap_or_else(|_| Err("the decoder panicked on the stream's parameter sets".into()))
     }
 
-    fn restart_inner(&mut self) -> Result<(), String> {
+    fn restart_inner(&mut self) -> std::result::Result<(), String> {
         match self {
             Self::H264 { decoder, config, .. } => {
                 **decoder = rust_h264::decoder::Decoder::new();
@@ -64,7 +79,7 @@ impl PureDecoder {
     }
 
     /// Decodes a packet; the picture is converted only if it is wanted.
-    pub fn decode(&mut self, packet: &[u8], wanted: bool) -> Decoded {
+    fn decode_packet(&mut self, packet: &[u8], wanted: bool) -> Decoded {
         // As in `restart`: a panic inside the decoder is damage of the clip. The decoder is made anew after it.
         let outcome = catch_unwind(AssertUnwindSafe(|| match self {
             Self::H264 { decoder, length_size, colour, .. } => decode_h264(decoder, packet, *length_size, wanted, *colour),
@@ -74,6 +89,24 @@ impl PureDecoder {
             let _ = self.restart();
             Decoded { frame: None, damaged: true }
         })
+    }
+}
+
+impl PictureDecoder for PureDecoder {
+    const NAME: &'static str = "pure";
+
+    fn decode(&mut self, number: usize, packet: &[u8], wanted: &[bool], output: &mut Output) {
+        let decoded = self.decode_packet(packet, wanted.get(number) == Some(&true));
+        output.damaged += u64::from(decoded.damaged);
+        if let Some(frame) = decoded.frame {
+            output.pictures.insert(number, frame);
+        }
+    }
+
+    fn finish_run(&mut self, _wanted: &[bool], output: &mut Output) {
+        if self.restart().is_err() {
+            output.damaged += 1;
+        }
     }
 }
 
