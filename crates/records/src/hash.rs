@@ -35,9 +35,7 @@ impl ContentHash {
     pub fn of_file(path: &Path) -> Result<Self> {
         let file = std::fs::File::open(path).map_err(|e| Error::io(path, "open", e))?;
         let mut hasher = blake3::Hasher::new();
-        hasher
-            .update_reader(file)
-            .map_err(|e| Error::io(path, "read", e))?;
+        hasher.update_reader(file).map_err(|e| Error::io(path, "read", e))?;
         Ok(Self(hasher.finalize().to_hex().to_string()))
     }
 
@@ -78,10 +76,7 @@ mod tests {
         let hash = ContentHash::of_file(file.path()).unwrap();
         assert_eq!(hash, ContentHash::of_text("abc"));
         // BLAKE3 of "abc", from the specification's test vectors.
-        assert!(
-            hash.as_str()
-                .starts_with("6437b3ac38465133ffb63b75273a8db5")
-        );
+        assert!(hash.as_str().starts_with("6437b3ac38465133ffb63b75273a8db5"));
     }
 
     #[test]

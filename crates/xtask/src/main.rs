@@ -1,4 +1,5 @@
 //! Developer tools: tidy, golden, golden-processor.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its caller")]
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
