@@ -3,6 +3,7 @@
 
 mod conversations;
 mod folders;
+mod reference;
 mod tokenizers;
 
 use std::path::PathBuf;
