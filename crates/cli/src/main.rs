@@ -10,6 +10,7 @@ use std::{
     },
 };
 
+mod bench;
 mod clip_args;
 mod doctor;
 mod infer;
@@ -32,6 +33,8 @@ enum Command {
     Init(init::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
+    /// Measure: one JSON line a measurement
+    Bench(bench::Args),
     /// Say what this machine can run, and what is missing
     Doctor(doctor::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Infer(args) => infer::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
