@@ -48,7 +48,12 @@ impl<'a> Entry<'a> {
     }
 
     /// A tensor whose values `make(index)` gives, row-major, when they are written; no more than one is held at a time.
-    pub fn made(name: impl Into<String>, disk_shape: &[usize], make: &'a (dyn Fn(usize) -> Vec<f32> + 'a), index: usize) -> Self {
+    pub fn made(
+        name: impl Into<String>,
+        disk_shape: &[usize],
+        make: &'a (dyn Fn(usize) -> Vec<f32> + 'a),
+        index: usize,
+    ) -> Self {
         let len = disk_shape.iter().fold(1usize, |len, &extent| len.saturating_mul(extent));
         Self { name: name.into(), values: Values::Made(make, index, len), disk_shape: disk_shape.to_vec() }
     }
@@ -74,7 +79,11 @@ impl<'a> Entry<'a> {
             Values::Made(make, index, _) => make(index),
         };
         // A file shorter or longer than its header says would be refused by every reader.
-        if values.len() == self.elements() { Ok(values) } else { Err(io::Error::other(format!("{} values made for {}", values.len(), self.name))) }
+        if values.len() == self.elements() {
+            Ok(values)
+        } else {
+            Err(io::Error::other(format!("{} values made for {}", values.len(), self.name)))
+        }
     }
 
     /// The same, written in another shape (a Conv3d weight `(C, 3, 2, 16, 16)` held as `(C, 1536)`).
