@@ -14,6 +14,7 @@ mod clip_args;
 mod infer;
 mod init;
 mod probe;
+mod train;
 
 /// Driving video in, a captioning model out, and proof of how good it is.
 #[derive(Parser)]
@@ -29,6 +30,8 @@ enum Command {
     Probe(probe::Args),
     /// Make a model folder with random weights
     Init(init::Args),
+    /// Fine-tune a model on clips and what is said about them; resumes where it stopped
+    Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
 }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Probe(args) => probe::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
     };
     outcome.unwrap_or_else(|error| {

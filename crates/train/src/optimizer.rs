@@ -59,7 +59,7 @@ pub fn update(
         eps: recipe.epsilon,
         weight_decay: recipe.weight_decay,
         step: update,
-        grad_scale,
+        grad_scale: grad_scale as f32,
     };
     let moments = moments.first.iter_mut().zip(&mut moments.second);
     for ((param, grad), (first, second)) in params.tensors_mut().iter_mut().zip(grads.tensors()).zip(moments) {
