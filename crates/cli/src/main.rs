@@ -11,6 +11,7 @@ use std::{
 };
 
 mod clip_args;
+mod doctor;
 mod infer;
 mod init;
 mod probe;
@@ -34,6 +35,8 @@ enum Command {
     Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
+    /// Say what this machine can run, and what is missing
+    Doctor(doctor::Args),
 }
 
 /// What every verb returns.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error}");

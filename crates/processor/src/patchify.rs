@@ -50,7 +50,7 @@ pub fn patchify(frames: &[RgbFrame], config: &VisionConfig) -> Result<(Vec<f32>,
 /// [`Error::Frames`] if a side is not a multiple of `patch_size * merge_size`.
 pub(crate) fn grid_of(nframes: usize, height: u32, width: u32, config: &VisionConfig) -> Result<GridThw, Error> {
     let factor = config.factor();
-    if height == 0 || width == 0 || height % factor != 0 || width % factor != 0 {
+    if height == 0 || width == 0 || !height.is_multiple_of(factor) || !width.is_multiple_of(factor) {
         return Err(Error::Frames(format!("{width}x{height} is not a multiple of {factor}")));
     }
     let t = u32::try_from(nframes.div_ceil(config.temporal_patch_size as usize));

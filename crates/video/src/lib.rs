@@ -4,6 +4,7 @@
 
 mod decode;
 mod demux;
+mod encode;
 mod error;
 mod frame;
 mod limits;
@@ -17,6 +18,7 @@ mod yuv;
 
 pub use decode::{BackendChoice, SampledClip, decode};
 pub use demux::Codec;
+pub use encode::Mp4Writer;
 pub use error::{Error, Result};
 pub use frame::RgbFrame;
 pub use limits::Limits;

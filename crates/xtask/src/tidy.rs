@@ -22,8 +22,8 @@ const FUNCTION_LINES_GOAL: usize = 70;
 const FILE_LINES_GOAL: usize = 800;
 /// Largest ARCHITECTURE.md, in lines: it is to be read in one sitting.
 const ARCHITECTURE_LINES_MAX: usize = 200;
-/// Folders that hold nothing of the project.
-const SKIPPED_DIRS: [&str; 4] = [".git", "target", "runs", ".venv"];
+/// What holds nothing of the project (`.git` is a file in a work tree).
+const SKIPPED: [&str; 4] = [".git", "target", "runs", ".venv"];
 
 /// A broken rule and where.
 #[derive(Debug, PartialEq, Eq)]
@@ -127,7 +127,10 @@ fn text_files(root: &Path) -> Outcome<Vec<TextFile>> {
             let entry = entry?;
             let (kind, name) = (entry.file_type()?, entry.file_name());
             let path = folder.join(&name);
-            if kind.is_dir() && !SKIPPED_DIRS.iter().any(|skipped| name == *skipped) {
+            if SKIPPED.iter().any(|skipped| name == *skipped) {
+                continue;
+            }
+            if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() {
                 let content = std::fs::read(entry.path())?;

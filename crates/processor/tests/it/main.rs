@@ -1,4 +1,5 @@
 //! Tests of the processor through its public interface.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
 mod conversations;
 mod folders;

@@ -1,8 +1,11 @@
 //! Tests of the crate `video` from outside.
 
+mod encode;
 mod golden;
 
 use std::path::{Path, PathBuf};
+
+use video::BackendChoice;
 
 /// The developers' folder of real clips and reference values, if this machine has it.
 fn shared() -> Option<PathBuf> {
@@ -12,4 +15,13 @@ fn shared() -> Option<PathBuf> {
         println!("no ../shared next to the repository: nothing to compare with");
     }
     found
+}
+
+/// The back-ends of this build.
+fn backends() -> Vec<BackendChoice> {
+    let mut backends = vec![BackendChoice::Pure];
+    if cfg!(feature = "ffmpeg") {
+        backends.push(BackendChoice::Ffmpeg);
+    }
+    backends
 }

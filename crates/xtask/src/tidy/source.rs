@@ -4,8 +4,8 @@ use std::path::Path;
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::{
-    Attribute, ExprMethodCall, ExprUnsafe, ImplItemFn, ItemFn, ItemImpl, ItemMod, Macro, Signature, TraitItemFn,
-    UsePath, UseTree,
+    Attribute, ExprMethodCall, ExprUnsafe, ImplItemFn, ItemFn, ItemImpl, ItemMod, Macro, Safety, Signature,
+    TraitItemFn, UsePath, UseTree,
     spanned::Spanned,
     visit::{self, Visit},
 };
@@ -60,8 +60,9 @@ pub(super) fn check(file: &TextFile, findings: &mut Vec<Finding>) -> LongestFunc
     scan.longest
 }
 
+/// Tests, and the small programs beside a crate: neither is in the binary.
 fn is_test_file(path: &Path) -> bool {
-    let is_test = |part: &str| ["tests", "benches", "tests.rs", "testing.rs"].contains(&part);
+    let is_test = |part: &str| ["tests", "benches", "examples", "tests.rs", "testing.rs"].contains(&part);
     path.iter().any(|part| part.to_str().is_some_and(is_test))
 }
 
@@ -110,7 +111,7 @@ impl Scan<'_> {
         if !self.in_test && lines > self.longest.lines {
             self.longest = LongestFunction { lines, line };
         }
-        if let Some(keyword) = &signature.unsafety {
+        if let Safety::Unsafe(keyword) = &signature.safety {
             self.check_unsafe(keyword.span());
         }
     }
