@@ -220,7 +220,7 @@ impl<'a> Run<'a> {
     }
 
     fn saves_now(&self) -> bool {
-        self.plan.checkpoint.save_freq.is_some_and(|freq| self.step % freq == 0)
+        self.plan.checkpoint.save_freq.is_some_and(|freq| self.step.is_multiple_of(freq))
     }
 
     fn save_if_new(&mut self, sink: &mut dyn MetricSink) -> Result<()> {
