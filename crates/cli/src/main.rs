@@ -16,6 +16,7 @@ mod doctor;
 mod infer;
 mod init;
 mod probe;
+mod train;
 
 /// Driving video in, a captioning model out, and proof of how good it is.
 #[derive(Parser)]
@@ -31,6 +32,8 @@ enum Command {
     Probe(probe::Args),
     /// Make a model folder with random weights
     Init(init::Args),
+    /// Fine-tune a model on clips and what is said about them; resumes where it stopped
+    Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
     /// Measure: one JSON line a measurement
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Probe(args) => probe::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use records::RunManifest;
 
-pub use save::Snapshot;
+pub use save::{Snapshot, write_json};
 pub use state::{RunState, restore};
 
 use crate::{Error, Result};
@@ -92,6 +92,25 @@ impl Checkpoints {
             std::fs::remove_dir_all(path).map_err(|e| Error::io(path, "remove", e))?;
         }
         Ok(leftovers)
+    }
+
+    /// Renames the checkpoints after `step` to `aside-step_...`: a run that goes on from `step` leaves them behind, be
+    /// they damaged or of a future that is now to be computed anew. Returns the new names.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn set_aside_after(&self, step: u64) -> Result<Vec<PathBuf>> {
+        let mut moved = Vec::new();
+        for (_, dir) in self.list()?.into_iter().filter(|(later, _)| *later > step) {
+            let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("unnamed");
+            let free = (0..).map(|n| {
+                self.dir.join(format!("aside-{name}{}", if n == 0 { String::new() } else { format!(".{n}") }))
+            });
+            let Some(target) = free.into_iter().find(|target| !target.exists()) else { continue };
+            std::fs::rename(&dir, &target).map_err(|e| Error::io(&dir, "rename", e))?;
+            moved.push(target);
+        }
+        Ok(moved)
     }
 
     /// Removes the oldest checkpoints beyond `keep`.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use processor::{Encoded, Overlength, PixelBudget, Processor, Purpose, VideoInput};
+use processor::{Encoded, Overlength, PixelBudget, Processor, Purpose, TemplateCheck, VideoInput};
 use records::{DataRoot, Media, MediaKind, Sample};
 use video::{BackendChoice, FrameRequest, FrameSampling, Limits};
 
@@ -94,6 +94,16 @@ impl<'a> Encoder<'a> {
             total_pixels: Some(recipe.total_pixels.unwrap_or(fitting)),
         };
         Ok(Self { data, recipe, processor, request, budget, cache: Mutex::default() })
+    }
+
+    /// What to tell people if the folder's chat template is not the layout used here.
+    pub fn template_warning(&self) -> Option<String> {
+        match self.processor.template_check() {
+            TemplateCheck::Different { file, what } => {
+                Some(format!("{file}: the chat template differs from the layout used here: {what}"))
+            }
+            _ => None,
+        }
     }
 
     /// The model input of a sample, or why it has none.

@@ -296,7 +296,7 @@ fn global_batch(toml: &SftToml, source: &Source, notes: &mut Vec<String>) -> Res
     let mini_batch = toml.train.train_policy.mini_batch.unwrap_or(2);
     at_least_one(Some(per_replica), source, batch_key)?;
     at_least_one(Some(mini_batch), source, "train.train_policy.mini_batch")?;
-    if per_replica % mini_batch != 0 {
+    if !per_replica.is_multiple_of(mini_batch) {
         let message = format!(
             "{per_replica} is not a multiple of train.train_policy.mini_batch = {mini_batch}; change one of them"
         );

@@ -31,6 +31,9 @@ pub fn run(plan: &Plan, device: &Device, stop: &AtomicBool, sink: &mut dyn Metri
     let timeline = Timeline::new(&plan.recipe, &data.sizes());
     let encoder = Encoder::open(plan, &data)?;
     let mut run = Run::start_or_resume(plan, timeline, device, sink)?;
+    if let Some(warning) = encoder.template_warning() {
+        sink.note(&warning);
+    }
     sink.start(plan, &timeline, run.step);
     let last_step = plan.stop_at_step.map_or(timeline.steps_total, |step| step.min(timeline.steps_total));
     std::thread::scope(|scope| {
@@ -96,6 +99,10 @@ impl<'a> Run<'a> {
         if let Some(dir) = &from {
             check_same_run(plan, timeline, &state, dir)?;
         }
+        for aside in checkpoints.set_aside_after(state.step)? {
+            sink.note(&format!("going on from step {}; a later checkpoint is now {}", state.step, aside.display()));
+        }
+        checkpoint::write_json(&plan.output_dir.join("plan.json"), plan)?;
         Ok(Self {
             plan,
             timeline,
@@ -213,7 +220,7 @@ impl<'a> Run<'a> {
     }
 
     fn saves_now(&self) -> bool {
-        self.plan.checkpoint.save_freq.is_some_and(|freq| self.step % freq == 0)
+        self.plan.checkpoint.save_freq.is_some_and(|freq| self.step.is_multiple_of(freq))
     }
 
     fn save_if_new(&mut self, sink: &mut dyn MetricSink) -> Result<()> {
@@ -304,10 +311,17 @@ fn checkpoint_to_resume(plan: &Plan, checkpoints: &Checkpoints, sink: &mut dyn M
         }
         ResumeFrom::Newest => {
             let (newest, damaged) = checkpoints.newest_verified()?;
-            for damaged in damaged {
+            for damaged in &damaged {
                 sink.note(&format!("passed over checkpoint {}: {}", damaged.dir.display(), damaged.reason));
             }
-            Ok(newest)
+            match (&newest, damaged.first()) {
+                (None, Some(damaged)) => {
+                    let message = "no checkpoint of this folder verifies; move them away to start anew, which empties \
+                                   the logs";
+                    Err(Error::Checkpoint { path: damaged.dir.clone(), message: message.into() })
+                }
+                _ => Ok(newest),
+            }
         }
     }
 }

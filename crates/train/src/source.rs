@@ -176,10 +176,11 @@ fn collect_known(prefix: &str, keys: &mut Vec<String>) {
     const PROBE: &str = "no such key";
     let probe = single(&format!("{prefix}{PROBE}"), None);
     let Err(error) = toml::Value::Table(probe).try_into::<SftToml>() else { return };
-    let mut quoted = error.message().split('`').skip(1).step_by(2);
-    if quoted.next() != Some(PROBE) {
+    let message = error.message().trim_start();
+    if !message.starts_with(&format!("unknown field `{PROBE}`")) {
         return; // a value, not a table
     }
+    let quoted = message.split('`').skip(3).step_by(2);
     for name in quoted {
         let key = format!("{prefix}{name}");
         collect_known(&format!("{key}."), keys);

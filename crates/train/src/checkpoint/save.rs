@@ -79,7 +79,11 @@ impl Checkpoints {
     }
 }
 
-fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
+/// Writes a value as readable JSON, whole or not at all.
+///
+/// # Errors
+/// [`Error::Weights`] with the file.
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
     write_file_atomic(path, |out| {
         serde_json::to_writer_pretty(&mut *out, value)?;
         out.write_all(b"\n")
