@@ -1,5 +1,7 @@
 //! Writes the sampled frames of a clip as raw RGB, for comparing with other decoders: `dump CLIP NFRAMES BACKEND OUT [W H KERNEL]`.
 
+#![allow(clippy::print_stderr)]
+
 use std::io::Write;
 use video::{BackendChoice, FrameRequest, FrameSampling, Limits, ResizeKernel, decode, resize};
 

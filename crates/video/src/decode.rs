@@ -132,9 +132,9 @@ fn run<D: PictureDecoder>(path: &Path, opened: Opened, mut decoder: D, request: 
     let disposal = nal::Disposal::new(&track);
     let (mut output, mut frames_decoded, mut data) = (Output::default(), 0, Vec::new());
     for stretch in &plan.runs {
-        for number in stretch.start..=stretch.end {
+        for (number, &wanted) in plan.wanted.iter().enumerate().take(stretch.end + 1).skip(stretch.start) {
             reader.read(number, &mut data)?;
-            if plan.wanted[number] || !disposal.is_disposable(&data) {
+            if wanted || !disposal.is_disposable(&data) {
                 decoder.decode(number, &data, &plan.wanted, &mut output);
                 frames_decoded += 1;
             }

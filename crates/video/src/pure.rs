@@ -136,7 +136,27 @@ fn decode_h264(decoder: &mut rust_h264::decoder::Decoder, packet: &[u8], length_
         ),
         _ => None,
     };
-    Decoded { frame, damaged: damaged || picture.is_none() }
+    let lost = picture.as_ref().is_none_or(has_missing_macroblocks);
+    Decoded { frame, damaged: damaged || lost }
+}
+
+/// Whether macroblocks of the picture were never decoded.
+///
+/// The decoder reports few errors: after flipped bits the entropy decoder runs on until it meets an accidental end of
+/// the slice, and the rest of the picture stays as it was allocated, all zero. Real video never has zero in all three
+/// planes (a green that no camera gives).
+fn has_missing_macroblocks(picture: &rust_h264::decoder::Frame) -> bool {
+    const CHROMA_BLOCK: usize = 8;
+    let (width, chroma_width) = (picture.width as usize, picture.chroma_width() as usize);
+    let zero = |plane: &[u8], stride: usize, x: usize, y: usize, size: usize| {
+        (y..y + size).all(|y| plane.get(y * stride + x..y * stride + x + size).is_some_and(|line| line.iter().all(|&value| value == 0)))
+    };
+    // Inner parts only: the deblocking filter may have touched the rims.
+    let missing = |x: usize, y: usize| {
+        zero(&picture.u, chroma_width, x + 2, y + 2, 4) && zero(&picture.v, chroma_width, x + 2, y + 2, 4) && zero(&picture.y, width, 2 * x + 4, 2 * y + 4, 8)
+    };
+    let (columns, rows) = (chroma_width / CHROMA_BLOCK, picture.chroma_height() as usize / CHROMA_BLOCK);
+    (0..rows).any(|row| (0..columns).any(|column| missing(column * CHROMA_BLOCK, row * CHROMA_BLOCK)))
 }
 
 fn decode_hevc(decoder: &mut rust_h265::Decoder, packet: &[u8], length_size: usize, wanted: bool, colour: Colour) -> Decoded {

@@ -1,6 +1,7 @@
 //! Containers: from a file to a list of packets, and the bytes of each.
 
 mod bytes;
+mod mkv;
 mod mp4;
 mod mp4_boxes;
 mod mp4_samples;
@@ -105,6 +106,8 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Opened> {
     let head = source.head()?;
     let opened = if mp4::looks_like(&head) {
         mp4::open(source, limits)?
+    } else if mkv::looks_like(&head) {
+        mkv::open(source, &head, limits)?
     } else {
         return Err(not_a_video(path, &head));
     };

@@ -71,7 +71,8 @@ fn top_level(source: &mut Source) -> Result<TopLevel> {
         let left = source.len - at;
         let (header, size) = match size {
             0 => (8, left),
-            1 => (16, b.u64().unwrap_or(0)),
+            // A 64-bit size that is itself cut off is as good as one past the end.
+            1 => b.u64().map_or((8, u64::MAX), |size| (16, size)),
             _ => (8, u64::from(size)),
         };
         if size < header {

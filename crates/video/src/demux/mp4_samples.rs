@@ -113,7 +113,7 @@ fn sample_sizes(stbl: &[u8], frames_max: u64) -> Result<Vec<u32>, TableError> {
     let count = within(count)?;
     let table = b.rest();
     let size = |i: usize| match bits {
-        4 => table.get(i / 2).map(|&byte| u32::from(if i % 2 == 0 { byte >> 4 } else { byte & 15 })),
+        4 => table.get(i / 2).map(|&byte| u32::from(if i.is_multiple_of(2) { byte >> 4 } else { byte & 15 })),
         8 => table.get(i).map(|&byte| byte.into()),
         _ => table.get(2 * i..2 * i + 2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])),
     };

@@ -44,7 +44,7 @@ impl Mp4Writer {
     pub fn create(path: &Path, width: u32, height: u32, fps: Rational, quality: u8) -> Result<Self> {
         let encode = |what: String| Error::Encode { path: path.into(), what };
         let (long, short) = (width.max(height), width.min(height));
-        if short < 16 || width % 2 != 0 || height % 2 != 0 || long > 3840 || short > 2160 {
+        if short < 16 || !width.is_multiple_of(2) || !height.is_multiple_of(2) || long > 3840 || short > 2160 {
             return Err(encode(format!("a size of {width}x{height}; sides must be even, at least 16 and at most 3840 and 2160")));
         }
         if fps.num == 0 || fps.den == 0 || fps.num > u64::from(u32::MAX) || fps.den > u64::from(u32::MAX) {
