@@ -182,7 +182,7 @@ fn sft(args: &SftArgs) -> Outcome {
     gemm.push(gemm_rate(&work)?);
     let (step_s, gemm_flop_s) = (median(seconds), gemm.iter().sum::<f64>() / gemm.len() as f64);
     let flop_s = work.flop() / step_s;
-    println!("{}", json!({
+    say!("{}", json!({
         "bench": "sft", "device": "cpu", "size": format!("{:?}", args.size).to_lowercase(), "parameters": model.params.count(), "batch": args.batch,
         "tokens": packed.input_ids.len(), "patches": packed.grid_thw.iter().map(|g| g.patches()).sum::<usize>(), "recompute": args.recompute,
         "step_s": step_s, "samples_per_s": args.batch as f64 / step_s, "tokens_per_s": packed.input_ids.len() as f64 / step_s,

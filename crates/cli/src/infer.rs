@@ -131,9 +131,9 @@ pub fn run(args: &Args) -> Outcome {
         !stop.load(Ordering::Relaxed)
     })?;
     view.bar.finish_and_clear();
-    println!("{}: {} answered, {} failed, {} were there already", args.out.display(), summary.done, summary.failed, summary.skipped);
+    say!("{}: {} answered, {} failed, {} were there already", args.out.display(), summary.done, summary.failed, summary.skipped);
     if summary.stopped {
-        println!("stopped on request; the same command goes on from here");
+        say!("stopped on request; the same command goes on from here");
     }
     Ok(if summary.failed > 0 || summary.stopped { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
@@ -197,7 +197,7 @@ impl View {
                     Answer::Done { text, .. } => format!("{}: {text}", name(&record.media)),
                     Answer::Failed { error } => format!("{}: FAILED: {error}", name(&record.media)),
                 };
-                if self.bar.is_hidden() { println!("{line}") } else { self.bar.println(line) }
+                if self.bar.is_hidden() { say!("{line}") } else { self.bar.println(line) }
             }
         }
     }

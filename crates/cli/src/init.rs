@@ -69,9 +69,9 @@ pub fn run(args: &Args) -> Outcome {
     weights::copy_config(&args.out, &args.out, args.dtype.into())?;
     write("generation_config.json", &serde_json::to_string_pretty(&preset_generation_config(tokens))?)?;
     processor::write_files(&args.out, parsed.family, &tokenizer_json)?;
-    println!("{}: {} parameters, {} bytes of {:?} weights in {} file(s)", args.out.display(), summary.parameters, summary.tensor_bytes, args.dtype, summary.files.len());
+    say!("{}: {} parameters, {} bytes of {:?} weights in {} file(s)", args.out.display(), summary.parameters, summary.tensor_bytes, args.dtype, summary.files.len());
     if args.tokenizer.is_none() && preset != Some(Preset::Debug) {
-        println!("note: the tokenizer is the small built-in one; give --tokenizer the tokenizer.json of a published model to use its vocabulary");
+        say!("note: the tokenizer is the small built-in one; give --tokenizer the tokenizer.json of a published model to use its vocabulary");
     }
     Ok(ExitCode::SUCCESS)
 }

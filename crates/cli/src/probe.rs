@@ -42,7 +42,7 @@ pub fn run(args: &Args) -> Outcome {
         let plan = info.as_ref().map_err(ToString::to_string).and_then(|info| plan(&processor, info, &args.clip));
         failed |= info.is_err();
         match args.json {
-            true => println!("{}", as_json(clip, &info, &plan, &processor)),
+            true => say!("{}", as_json(clip, &info, &plan, &processor)),
             false => print_words(clip, &info, &plan, &processor),
         }
         if let Some(file) = &args.dump {
@@ -103,16 +103,16 @@ fn print_words(clip: &Path, info: &video::Result<ClipInfo>, plan: &Result<VideoI
         }
         Ok(info) => info,
     };
-    println!("{}", clip.display());
-    println!("  {} in {}, {}x{}, {} bit, {}", info.codec, info.container, info.width, info.height, info.bit_depth, info.streams.join(" + "));
-    println!("  {} frames in {:.3} s, {}/{} = {:.3} frames/s", info.frames, info.duration_ms as f64 / 1000.0, info.fps.num, info.fps.den, info.fps.to_f64());
-    println!("  {} key frame(s), rotation {}, colour matrix {}, range {:?}", info.key_frames.len(), info.rotation, info.colour.matrix, info.colour.range);
+    say!("{}", clip.display());
+    say!("  {} in {}, {}x{}, {} bit, {}", info.codec, info.container, info.width, info.height, info.bit_depth, info.streams.join(" + "));
+    say!("  {} frames in {:.3} s, {}/{} = {:.3} frames/s", info.frames, info.duration_ms as f64 / 1000.0, info.fps.num, info.fps.den, info.fps.to_f64());
+    say!("  {} key frame(s), rotation {}, colour matrix {}, range {:?}", info.key_frames.len(), info.rotation, info.colour.matrix, info.colour.range);
     match plan {
-        Err(error) => println!("  a model cannot see it so: {error}"),
+        Err(error) => say!("  a model cannot see it so: {error}"),
         Ok(plan) => {
             let times: Vec<String> = seconds(processor, plan).iter().map(|t| format!("{t:.1}")).collect();
-            println!("  a model sees frames {:?}", plan.frame_indices);
-            println!("  each {}x{}, {} vision tokens, at {} s", plan.resized_width, plan.resized_height, processor.token_count(plan.grid_thw), times.join(", "));
+            say!("  a model sees frames {:?}", plan.frame_indices);
+            say!("  each {}x{}, {} vision tokens, at {} s", plan.resized_width, plan.resized_height, processor.token_count(plan.grid_thw), times.join(", "));
         }
     }
 }
