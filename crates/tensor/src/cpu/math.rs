@@ -114,11 +114,20 @@ fn total<T: Copy + std::ops::AddAssign>(mut lanes: [T; LANES]) -> T {
     lanes[0]
 }
 
-/// Turns every value into `e^(value - max)` and returns the sum of the results.
+/// `e^x` for a term of a softmax, `x <= 0`: 0 below -64.
+///
+/// Beside a largest term of 1 such a term is nothing in f32, but subnormal numbers, which it would lead to in products,
+/// cost the processor a hundred times an ordinary operation.
 #[inline(always)]
-pub(crate) fn exp_and_sum(values: &mut [f32], max: f32) -> f64 {
+pub(crate) fn softmax_term(x: f32) -> f32 {
+    if x < -64.0 { 0.0 } else { exp(x) }
+}
+
+/// Turns every value into the term `e^(value - max)` of a softmax and returns the sum of the results.
+#[inline(always)]
+pub(crate) fn softmax_terms(values: &mut [f32], max: f32) -> f64 {
     for value in values.iter_mut() {
-        *value = exp(*value - max);
+        *value = softmax_term(*value - max);
     }
     sum(values)
 }
