@@ -238,6 +238,11 @@ impl VlmConfig {
         let initializer_range = raw_text.initializer_range.unwrap_or(0.02);
         let top_eos = raw.eos_token_id.map(OneOrMany::into_vec);
         let text = text(family, raw_text, top_eos)?;
+        if let VisionKind::Qwen3 { deepstack_visual_indexes, .. } = &vision.kind
+            && deepstack_visual_indexes.len() > text.num_hidden_layers
+        {
+            return Err(Error::config("vision_config.deepstack_visual_indexes", "there are more features than decoder layers to take them"));
+        }
         if vision.out_hidden_size != text.hidden_size {
             return Err(Error::config("vision_config.out_hidden_size", format!("{} differs from the decoder's hidden_size {}", vision.out_hidden_size, text.hidden_size)));
         }
@@ -388,6 +393,9 @@ fn check_vision(config: &VisionConfig, num_position_embeddings: Option<usize>) -
         VisionKind::Qwen3 { position_grid_side, deepstack_visual_indexes, .. } => {
             if num_position_embeddings.is_some_and(|n| n != position_grid_side * position_grid_side || n == 0 || n > DIMENSION_MAX) {
                 return Err(Error::config("vision_config.num_position_embeddings", "must be a positive square number"));
+            }
+            if (1..deepstack_visual_indexes.len()).any(|i| deepstack_visual_indexes[..i].contains(&deepstack_visual_indexes[i])) {
+                return Err(Error::config("vision_config.deepstack_visual_indexes", format!("{deepstack_visual_indexes:?} names a block twice")));
             }
             if deepstack_visual_indexes.iter().any(|i| *i >= config.depth) {
                 return Err(Error::config("vision_config.deepstack_visual_indexes", format!("{deepstack_visual_indexes:?} names a block beyond depth {}", config.depth)));

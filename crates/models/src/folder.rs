@@ -48,8 +48,9 @@ impl Vlm {
     pub fn random(config: VlmConfig, seed: u64, device: &Device) -> Result<Self> {
         let layout = Layout { tied: config.tie_word_embeddings.unwrap_or(false), old_names: false };
         let table = param_table(&config, layout);
-        let tensors = (0..table.specs().len())
-            .map(|i| random_tensor(&table.specs()[i], config.initializer_range, seed, i as u64, device))
+        let specs = table.specs().iter().enumerate();
+        let tensors = specs
+            .map(|(i, spec)| Ok(Tensor::from_vec(device, random_values(spec, config.initializer_range, seed, i), &spec.shape)?))
             .collect::<Result<Vec<_>>>()?;
         Self::from_tensors(config, layout, tensors)
     }
@@ -105,20 +106,30 @@ fn load_all(folder: &HfFolder, specs: &[ParamSpec], expected: &[Expected], devic
     specs.iter().map(|spec| Ok(folder.load(&spec.name, device)?.reshape(&spec.shape)?)).collect()
 }
 
-/// The start of one parameter; tensor `index` of `seed` is the same whatever else is made.
-///
-/// # Errors
-/// [`Error::Tensor`] if the tensor cannot be made.
-pub fn random_tensor(spec: &ParamSpec, initializer_range: f32, seed: u64, index: u64, device: &Device) -> Result<Tensor> {
+/// The starting values of one parameter, row-major; tensor `index` of `seed` is the same whatever else is made.
+pub fn random_values(spec: &ParamSpec, initializer_range: f32, seed: u64, index: usize) -> Vec<f32> {
     let len = spec.shape.iter().product();
-    let values = match spec.init {
+    match spec.init {
         Init::Zeros => vec![0.0; len],
         Init::Ones => vec![1.0; len],
         Init::Normal => {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(index);
-            (0..len).map(|_| { let z: f32 = StandardNormal.sample(&mut rng); z * initializer_range }).collect()
+            rng.set_stream(index as u64);
+            let mut draw = || -> f32 { StandardNormal.sample(&mut rng) };
+            (0..len).map(|_| draw() * initializer_range).collect()
         }
-    };
-    Ok(Tensor::from_vec(device, values, &spec.shape)?)
+    }
+}
+
+/// Writes the weights of a model with random values, tensor by tensor, so that a model larger than memory can be made;
+/// the same as [`Vlm::random`] and an export of it.
+///
+/// # Errors
+/// [`Error::Weights`](crate::Error::Weights) if a file cannot be written.
+pub fn export_random(config: &VlmConfig, seed: u64, dir: &Path, dtype: DType) -> Result<ExportSummary> {
+    let table = param_table(config, Layout { tied: config.tie_word_embeddings.unwrap_or(false), old_names: false });
+    let specs = table.specs();
+    let make = |i: usize| random_values(&specs[i], config.initializer_range, seed, i);
+    let entries: Vec<Entry> = specs.iter().enumerate().map(|(i, spec)| Entry::made(&*spec.name, &spec.disk_shape, &make, i)).collect();
+    Ok(weights::export(dir, &entries, &ExportOptions { dtype, ..ExportOptions::default() })?)
 }

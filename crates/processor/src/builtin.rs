@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 const MERGES: &str = include_str!("../data/merges.txt");
 
 /// Qwen's split of a text into words (a fact of its tokenizer.json): single digits, words with one leading non-letter, runs of punctuation, line breaks.
-const SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const SPLIT: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// First id of the added tokens in Qwen2.5's and Qwen3's vocabularies.
 const QWEN_FIRST_ADDED_ID: u32 = 151_643;
@@ -81,7 +82,8 @@ pub fn byte_level_tokenizer_json(merges: &[(&str, &str)], ids: SpecialIds) -> Ve
             "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": special
         }));
     }
-    let byte_level = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
+    let byte_level =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false });
     let split = json!({ "type": "Split", "pattern": { "Regex": SPLIT }, "behavior": "Isolated", "invert": false });
     let merges: Vec<Value> = merges.iter().map(|(left, right)| json!([left, right])).collect();
     let tokenizer = json!({

@@ -127,7 +127,14 @@ pub(crate) fn render(
     Ok(out)
 }
 
-fn render_turn(out: &mut Rendered, family: Family, index: usize, turn: &Turn, media: &[VideoInput], vision: &VisionConfig) -> Result<(), Error> {
+fn render_turn(
+    out: &mut Rendered,
+    family: Family,
+    index: usize,
+    turn: &Turn,
+    media: &[VideoInput],
+    vision: &VisionConfig,
+) -> Result<(), Error> {
     let fail = |what: String| Err(Error::Conversation { turn: index, what });
     if turn.role == Role::System && index > 0 {
         return fail("a system turn must be the first".into());
@@ -153,7 +160,9 @@ fn render_turn(out: &mut Rendered, family: Family, index: usize, turn: &Turn, me
                 out.shown.push((*at, video));
                 render_vision(out, family, input, video, vision);
             }
-            (Part::Video(_) | Part::Image(_), role) => return fail(format!("a {} turn cannot hold a video or an image", role.name())),
+            (Part::Video(_) | Part::Image(_), role) => {
+                return fail(format!("a {} turn cannot hold a video or an image", role.name()));
+            }
         }
     }
     out.special(Special::ImEnd, turn.role == Role::Assistant);
@@ -172,7 +181,8 @@ fn render_vision(out: &mut Rendered, family: Family, input: &VideoInput, video: 
         return block(out, grid.patches() / vision.patches_per_token());
     }
     let per_patch = crate::GridThw { t: 1, ..grid }.patches() / vision.patches_per_token();
-    let mut seconds = timestamps(&input.frame_indices, input.source_fps, vision.temporal_patch_size as usize).into_iter();
+    let mut seconds =
+        timestamps(&input.frame_indices, input.source_fps, vision.temporal_patch_size as usize).into_iter();
     for _ in 0..grid.t {
         out.text(&timestamp_text(seconds.next().unwrap_or(0.0)));
         block(out, per_patch);

@@ -44,7 +44,7 @@ impl VisionConfig {
                 merge_size: 2,
                 temporal_patch_size: 2,
                 image_mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-                image_std: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+                image_std: [0.268_629_54, 0.261_302_6, 0.275_777_1],
                 tokens_per_second: Some(2.0),
             },
         }
@@ -83,10 +83,14 @@ impl VisionConfig {
             if let (Some(model), Some(file)) = (model, file)
                 && model != file
             {
-                return Err(format!("`{model_key}` is {model} in config.json but `{file_key}` is {file} in the preprocessor files"));
+                return Err(format!(
+                    "`{model_key}` is {model} in config.json but `{file_key}` is {file} in the preprocessor files"
+                ));
             }
         }
-        for (field, key, least) in [(&mut self.image_mean, "image_mean", f64::MIN), (&mut self.image_std, "image_std", 1e-6)] {
+        for (field, key, least) in
+            [(&mut self.image_mean, "image_mean", f64::MIN), (&mut self.image_std, "image_std", 1e-6)]
+        {
             if let Some(value) = from_files(key) {
                 *field = three(value, least).ok_or_else(|| format!("`{key}` is {value}; expected three numbers"))?;
             }
@@ -94,14 +98,21 @@ impl VisionConfig {
         if let Some(per_second) = &mut self.tokens_per_second {
             // The reference's default where config.json is silent is 4, though every published folder says 2.
             let value = from_model("tokens_per_second");
-            *per_second = value.map_or(Some(4.0), Value::as_f64).filter(|v| v.is_finite() && *v >= 0.0).ok_or("`tokens_per_second` is not a number")?;
+            *per_second = value
+                .map_or(Some(4.0), Value::as_f64)
+                .filter(|v| v.is_finite() && *v >= 0.0)
+                .ok_or("`tokens_per_second` is not a number")?;
         }
         Ok(())
     }
 }
 
 fn three(value: &Value, least: f64) -> Option<[f32; 3]> {
-    let numbers: Vec<f32> = value.as_array()?.iter().map(|v| v.as_f64().filter(|n| n.abs() < 1e6 && *n >= least).map(|n| n as f32)).collect::<Option<_>>()?;
+    let numbers: Vec<f32> = value
+        .as_array()?
+        .iter()
+        .map(|v| v.as_f64().filter(|n| n.abs() < 1e6 && *n >= least).map(|n| n as f32))
+        .collect::<Option<_>>()?;
     numbers.try_into().ok()
 }
 
@@ -137,27 +148,32 @@ impl FolderConfig {
         let model_type = config.get("model_type").and_then(Value::as_str).unwrap_or("");
         let family = Family::from_model_type(model_type)
             .ok_or_else(|| bad(format!("model_type is {model_type:?}; expected \"qwen3_vl\" or \"qwen2_5_vl\"")))?;
-        let mut processors = Vec::new();
-        for name in ["video_preprocessor_config.json", "preprocessor_config.json"] {
-            let path = dir.join(name);
-            if path.exists() {
-                processors.push(read_json(&path)?);
-            }
-        }
+        let video = read_optional(&dir.join("video_preprocessor_config.json"))?;
+        let image = read_optional(&dir.join("preprocessor_config.json"))?;
+        // transformers 5 keeps both in one file.
+        let both = read_optional(&dir.join("processor_config.json"))?;
+        let nested = |key: &str| both.as_ref().and_then(|both| both.get(key)).cloned();
+        let video = video.or_else(|| nested("video_processor"));
+        let size = video.as_ref().and_then(|video| video.get("size"));
+        let edge = |key| size.and_then(|size| size.get(key)).and_then(Value::as_u64);
+        let video_pixels = edge("shortest_edge").zip(edge("longest_edge"));
+        let processors: Vec<Value> =
+            [video, image.or_else(|| nested("image_processor"))].into_iter().flatten().collect();
         let mut vision = VisionConfig::of_family(family);
         vision.read(config.get("vision_config"), &processors).map_err(bad)?;
         let mut token_ids = Vec::new();
         for (key, token) in TOKEN_KEYS {
             if let Some(value) = config.get(key).filter(|v| !v.is_null()) {
                 let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
-                token_ids.push((key, token, id.ok_or_else(|| bad(format!("`{key}` is {value}; expected a token id")))?));
+                token_ids.push((
+                    key,
+                    token,
+                    id.ok_or_else(|| bad(format!("`{key}` is {value}; expected a token id")))?,
+                ));
             }
         }
         let text = config.get("text_config").unwrap_or(&config);
         let vocab_size = text.get("vocab_size").and_then(Value::as_u64);
-        let size = processors.first().and_then(|p| p.get("size"));
-        let edge = |key| size.and_then(|s: &Value| s.get(key)).and_then(Value::as_u64);
-        let video_pixels = edge("shortest_edge").zip(edge("longest_edge"));
         let chat_template = shipped_template(dir)?;
         Ok(Self { family, vision, token_ids, vocab_size, chat_template, video_pixels })
     }
@@ -182,10 +198,15 @@ fn shipped_template(dir: &Path) -> Result<Option<(String, String)>, Error> {
     Ok(None)
 }
 
+/// A JSON object, or nothing if there is no such file.
+fn read_optional(path: &Path) -> Result<Option<Value>, Error> {
+    if path.exists() { read_json(path).map(Some) } else { Ok(None) }
+}
+
 fn read_json(path: &Path) -> Result<Value, Error> {
     let bytes = read_file(path, CONFIG_BYTES_MAX)?;
-    let value: Value =
-        serde_json::from_slice(&bytes).map_err(|error| Error::BadFile { path: path.to_path_buf(), what: error.to_string() })?;
+    let value: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| Error::BadFile { path: path.to_path_buf(), what: error.to_string() })?;
     if !value.is_object() {
         return Err(Error::BadFile { path: path.to_path_buf(), what: "expected a JSON object".into() });
     }

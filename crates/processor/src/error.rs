@@ -53,7 +53,9 @@ pub enum Error {
     #[error("vision tokens: {0}")]
     VisionTokens(String),
     /// The sample has more tokens than allowed, and the policy does not permit, or cannot reach, a cut.
-    #[error("{tokens} tokens are more than max_length {max_length}; at least {needed} cannot be cut (policy: {policy:?}). Use fewer frames, a smaller max_pixels, shorter text, or a larger max_length")]
+    #[error(
+        "{tokens} tokens are more than max_length {max_length}; at least {needed} cannot be cut (policy: {policy:?}). Use fewer frames, a smaller max_pixels, shorter text, or a larger max_length"
+    )]
     Overlength {
         /// Tokens of the whole sample.
         tokens: usize,

@@ -36,10 +36,11 @@ impl Normalizer {
 pub fn patchify(frames: &[RgbFrame], config: &VisionConfig) -> Result<(Vec<f32>, GridThw), Error> {
     let first = frames.first().ok_or_else(|| Error::Frames("there is none".into()))?;
     let grid = grid_of(frames.len(), first.height, first.width, config)?;
-    let mut patches = Vec::with_capacity(grid.patches() * config.patch_values());
+    let mut patches = vec![0.0; values_of(grid, config)?];
     let normalizer = Normalizer::new(config.image_mean, config.image_std);
-    for group in frames.chunks(config.temporal_patch_size as usize) {
-        patchify_group(group, grid, config, &normalizer, &mut patches)?;
+    let groups = frames.chunks(config.temporal_patch_size as usize);
+    for (group, out) in groups.zip(patches.chunks_exact_mut(group_values(grid, config))) {
+        patchify_group(group, grid, config, &normalizer, out)?;
     }
     Ok((patches, grid))
 }
@@ -50,7 +51,7 @@ pub fn patchify(frames: &[RgbFrame], config: &VisionConfig) -> Result<(Vec<f32>,
 /// [`Error::Frames`] if a side is not a multiple of `patch_size * merge_size`.
 pub(crate) fn grid_of(nframes: usize, height: u32, width: u32, config: &VisionConfig) -> Result<GridThw, Error> {
     let factor = config.factor();
-    if height == 0 || width == 0 || height % factor != 0 || width % factor != 0 {
+    if height == 0 || width == 0 || !height.is_multiple_of(factor) || !width.is_multiple_of(factor) {
         return Err(Error::Frames(format!("{width}x{height} is not a multiple of {factor}")));
     }
     let t = u32::try_from(nframes.div_ceil(config.temporal_patch_size as usize));
@@ -58,7 +59,21 @@ pub(crate) fn grid_of(nframes: usize, height: u32, width: u32, config: &VisionCo
     Ok(GridThw { t, h: height / config.patch_size, w: width / config.patch_size })
 }
 
-/// Appends the patches of one temporal patch; `group` holds 1 to `temporal_patch_size` frames.
+/// Values of all patches of a grid.
+///
+/// # Errors
+/// [`Error::Frames`] if there are more than a machine can hold.
+pub(crate) fn values_of(grid: GridThw, config: &VisionConfig) -> Result<usize, Error> {
+    let values = grid.patches().checked_mul(config.patch_values()).filter(|values| *values < isize::MAX as usize / 4);
+    values.ok_or_else(|| Error::Frames(format!("a grid of {}x{}x{} is too large", grid.t, grid.h, grid.w)))
+}
+
+/// Values of one temporal patch of a grid.
+pub(crate) fn group_values(grid: GridThw, config: &VisionConfig) -> usize {
+    grid.h as usize * grid.w as usize * config.patch_values()
+}
+
+/// Writes the patches of one temporal patch into `out`, each value once; `group` holds 1 to `temporal_patch_size` frames.
 ///
 /// # Errors
 /// [`Error::Frames`] if a frame has not the grid's size.
@@ -67,23 +82,23 @@ pub(crate) fn patchify_group(
     grid: GridThw,
     config: &VisionConfig,
     normalizer: &Normalizer,
-    patches: &mut Vec<f32>,
+    out: &mut [f32],
 ) -> Result<(), Error> {
     let (height, width) = (grid.h * config.patch_size, grid.w * config.patch_size);
     for frame in group {
         let bytes = u64::from(frame.width) * u64::from(frame.height) * 3;
         if (frame.width, frame.height) != (width, height) || frame.data.len() as u64 != bytes {
-            return Err(Error::Frames(format!("a frame of {}x{} among frames of {width}x{height}", frame.width, frame.height)));
+            return Err(Error::Frames(format!(
+                "a frame of {}x{} among frames of {width}x{height}",
+                frame.width, frame.height
+            )));
         }
     }
     let last = group.last().ok_or_else(|| Error::Frames("an empty temporal patch".into()))?;
     let (side, temporal) = (config.patch_size as usize, config.temporal_patch_size as usize);
     let row_bytes = width as usize * 3;
-    let start = patches.len();
-    let per_patch = config.patch_values();
-    patches.resize(start + grid.h as usize * grid.w as usize * per_patch, 0.0);
-    let out = &mut patches[start..];
-    for (patch, (row, column)) in out.chunks_exact_mut(per_patch).zip(merge_order(grid, config.merge_size)) {
+    let patches = out.chunks_exact_mut(config.patch_values());
+    for (patch, (row, column)) in patches.zip(merge_order(grid, config.merge_size)) {
         let (red, rest) = patch.split_at_mut(temporal * side * side);
         let (green, blue) = rest.split_at_mut(temporal * side * side);
         for k in 0..temporal {
@@ -107,7 +122,8 @@ pub(crate) fn patchify_group(
 /// Row and column of every patch of one temporal patch, block of `merge_size` squared after block.
 fn merge_order(grid: GridThw, merge_size: u32) -> impl Iterator<Item = (usize, usize)> {
     let (rows, columns, merge) = (grid.h as usize, grid.w as usize, merge_size as usize);
-    let blocks = (0..rows / merge).flat_map(move |row| (0..columns / merge).map(move |column| (row * merge, column * merge)));
+    let blocks =
+        (0..rows / merge).flat_map(move |row| (0..columns / merge).map(move |column| (row * merge, column * merge)));
     blocks.flat_map(move |(row, column)| (0..merge).flat_map(move |y| (0..merge).map(move |x| (row + y, column + x))))
 }
 
@@ -130,7 +146,8 @@ mod tests {
     #[test]
     fn order_of_patches_and_values() {
         let config = VisionConfig::of_family(Family::Qwen3Vl);
-        let frames: Vec<RgbFrame> = (0..3).map(|t| frame(32, 64, move |y, x, c| (t * 80 + y * 2 + x + c * 7) as u8)).collect();
+        let frames: Vec<RgbFrame> =
+            (0..3).map(|t| frame(32, 64, move |y, x, c| (t * 80 + y * 2 + x + c * 7) as u8)).collect();
         let (patches, grid) = patchify(&frames, &config).unwrap();
         assert_eq!(grid, GridThw { t: 2, h: 2, w: 4 });
         // Value of patch p, entry e, from the definition.

@@ -65,9 +65,17 @@ pub struct VideoTime<'a> {
 ///
 /// # Errors
 /// [`Error::VisionTokens`] if the placeholders in `ids` are not what the grids ask for.
-pub fn qwen2_5_vl(ids: &[u32], grids: &[GridThw], tokens: &VisionTokenIds, merge_size: u32, time: VideoTime<'_>) -> Result<Positions, Error> {
+pub fn qwen2_5_vl(
+    ids: &[u32],
+    grids: &[GridThw],
+    tokens: &VisionTokenIds,
+    merge_size: u32,
+    time: VideoTime<'_>,
+) -> Result<Positions, Error> {
     // Images are not in the list of seconds: find which blocks are videos from their placeholders.
-    let mut pads = ids.windows(2).filter(|pair| pair[0] == tokens.vision_start && (pair[1] == tokens.video || pair[1] == tokens.image));
+    let mut pads = ids
+        .windows(2)
+        .filter(|pair| pair[0] == tokens.vision_start && (pair[1] == tokens.video || pair[1] == tokens.image));
     let mut seconds = time.second_per_grid_ts.iter();
     let blocks: Vec<(GridThw, f64)> = grids
         .iter()
@@ -112,10 +120,13 @@ fn lay_out(
             return fail(format!("placeholder {id} at token {at} has no grid left"));
         };
         let (h, w) = (grid.h / merge_size, grid.w / merge_size);
-        let length = u64::from(grid.t) * u64::from(h) * u64::from(w);
+        let length = u64::from(grid.t).saturating_mul(u64::from(h)).saturating_mul(u64::from(w));
         let run = ids[at..].iter().take_while(|&&other| other == id).count() as u64;
         if run < length || length == 0 {
-            return fail(format!("{run} placeholders at token {at}, but a grid of {}x{}x{} asks for {length}", grid.t, grid.h, grid.w));
+            return fail(format!(
+                "{run} placeholders at token {at}, but a grid of {}x{}x{} asks for {length}",
+                grid.t, grid.h, grid.w
+            ));
         }
         let mut most = next;
         for t in 0..grid.t {
@@ -136,7 +147,8 @@ fn lay_out(
         return fail("there are more grids than vision blocks".into());
     }
     let too_far = |_| Error::VisionTokens("a position does not fit 32 bits".into());
-    let narrow = |axis: &Vec<i64>| axis.iter().map(|&p| i32::try_from(p)).collect::<Result<Vec<i32>, _>>().map_err(too_far);
+    let narrow =
+        |axis: &Vec<i64>| axis.iter().map(|&p| i32::try_from(p)).collect::<Result<Vec<i32>, _>>().map_err(too_far);
     let [t, h, w] = &axes;
     let rope_delta = i32::try_from(next - ids.len() as i64).map_err(too_far)?;
     Ok(Positions { position_ids: [narrow(t)?, narrow(h)?, narrow(w)?], rope_delta })
@@ -165,7 +177,11 @@ mod tests {
     #[test]
     fn qwen2_5_follows_the_clock() {
         let ids = [1, 90, 93, 93, 93, 91, 2];
-        let time = |seconds: &'static [f64], rounding| VideoTime { second_per_grid_ts: seconds, tokens_per_second: 2.0, rounding };
+        let time = |seconds: &'static [f64], rounding| VideoTime {
+            second_per_grid_ts: seconds,
+            tokens_per_second: 2.0,
+            rounding,
+        };
         for (seconds, rounding, expect) in [
             (&[1.0][..], SecondsPerGrid::Truncated, [0, 1, 2, 4, 6, 7, 8]),
             (&[], SecondsPerGrid::Truncated, [0, 1, 2, 4, 6, 7, 8]),

@@ -102,7 +102,11 @@ impl Processor {
     ) -> Result<(Encoded, Vec<usize>), Error> {
         let rendered = render(self.family, turns, media, &self.vision, purpose == Purpose::Generate)?;
         let mut tokens = self.tokenize(&rendered, purpose)?;
-        let cut_tokens = if tokens.ids.len() > max_length { self.cut(&mut tokens, turns, purpose, overlength, max_length)? } else { 0 };
+        let cut_tokens = if tokens.ids.len() > max_length {
+            self.cut(&mut tokens, turns, purpose, overlength, max_length)?
+        } else {
+            0
+        };
         let shown: Vec<usize> = rendered.shown.iter().map(|&(at, _)| at).collect();
         let grid_thw: Vec<GridThw> = shown.iter().map(|&at| media[at].grid_thw).collect();
         let positions = match self.family {
@@ -112,7 +116,8 @@ impl Processor {
                 let temporal = f64::from(self.vision.temporal_patch_size);
                 let seconds: Vec<f64> = videos.map(|&(at, _)| temporal / media[at].sample_fps).collect();
                 let tokens_per_second = self.vision.tokens_per_second.unwrap_or(2.0);
-                let time = VideoTime { second_per_grid_ts: &seconds, tokens_per_second, rounding: self.seconds_per_grid };
+                let time =
+                    VideoTime { second_per_grid_ts: &seconds, tokens_per_second, rounding: self.seconds_per_grid };
                 qwen2_5_vl(&tokens.ids, &grid_thw, &self.vision_ids, self.vision.merge_size, time)?
             }
         };
@@ -162,13 +167,22 @@ impl Processor {
     }
 
     /// Brings too long a sample down to `max_length`; returns the number of tokens dropped.
-    fn cut(&self, tokens: &mut Tokens, turns: &[Turn], purpose: Purpose, policy: Overlength, max_length: usize) -> Result<usize, Error> {
+    fn cut(
+        &self,
+        tokens: &mut Tokens,
+        turns: &[Turn],
+        purpose: Purpose,
+        policy: Overlength,
+        max_length: usize,
+    ) -> Result<usize, Error> {
         let total = tokens.ids.len();
         // First token that may go, and first token after those that must stay.
         let (first, end) = match purpose {
             Purpose::Train => (tokens.vision_end, total),
             Purpose::Generate => {
-                let header = turns.last().map_or(Ok(0), |turn| self.tokenizer.encode_text(&format!("{}\n", turn.role.name())).map(|ids| ids.len()))?;
+                let header = turns.last().map_or(Ok(0), |turn| {
+                    self.tokenizer.encode_text(&format!("{}\n", turn.role.name())).map(|ids| ids.len())
+                })?;
                 let last_turn = tokens.turn_starts.iter().rev().nth(1).map_or(0, |start| start + 1 + header);
                 (tokens.vision_end.max(last_turn), tokens.tail_start)
             }

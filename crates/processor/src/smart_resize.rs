@@ -111,7 +111,13 @@ pub fn smart_resize(source: FrameSize, nframes: usize, factor: u32, budget: Pixe
 }
 
 /// Most pixels of a frame under the cap that all frames share.
-fn frame_max_pixels(min_pixels: f64, max_pixels: Option<u64>, total_pixels: Option<u64>, nframes: usize, square: u64) -> f64 {
+fn frame_max_pixels(
+    min_pixels: f64,
+    max_pixels: Option<u64>,
+    total_pixels: Option<u64>,
+    nframes: usize,
+    square: u64,
+) -> f64 {
     let total = total_pixels.map_or((MODEL_SEQ_LEN * square) as f64 * 0.9, |total| total as f64);
     let shared = ((FRAME_MAX_TOKENS * square) as f64).min(total / nframes as f64 * 2.0);
     let cap = shared.max((min_pixels * 1.05).trunc());
@@ -145,9 +151,11 @@ fn fit_clip(size: FrameSize, nframes: usize, factor: u32, (min, max): (f64, f64)
     if size.height < factor || size.width < factor {
         return Err(format!("a side is less than {factor} pixels"));
     }
-    let (factor, height, width, frames) = (f64::from(factor), f64::from(size.height), f64::from(size.width), nframes as f64);
+    let (factor, height, width, frames) =
+        (f64::from(factor), f64::from(size.height), f64::from(size.width), nframes as f64);
     let nearest = |side: f64| (side / factor).round_ties_even() * factor;
-    let volume = (frames / TEMPORAL_FACTOR as f64).round_ties_even() * TEMPORAL_FACTOR as f64 * nearest(height) * nearest(width);
+    let volume =
+        (frames / TEMPORAL_FACTOR as f64).round_ties_even() * TEMPORAL_FACTOR as f64 * nearest(height) * nearest(width);
     if volume > max {
         let beta = (frames * height * width / max).sqrt();
         let shrink = |side: f64| ((side / beta / factor).floor() * factor).max(factor);
@@ -181,8 +189,22 @@ mod tests {
 
     #[test]
     fn contradicting_bounds() {
-        check(720, 1280, 4, 32, PixelBudget::PerFrame { min_pixels: Some(9000), max_pixels: Some(8000), total_pixels: None }, None);
-        check(720, 1280, 4, 32, PixelBudget::PerFrame { min_pixels: Some(u64::MAX), max_pixels: None, total_pixels: None }, None);
+        check(
+            720,
+            1280,
+            4,
+            32,
+            PixelBudget::PerFrame { min_pixels: Some(9000), max_pixels: Some(8000), total_pixels: None },
+            None,
+        );
+        check(
+            720,
+            1280,
+            4,
+            32,
+            PixelBudget::PerFrame { min_pixels: Some(u64::MAX), max_pixels: None, total_pixels: None },
+            None,
+        );
         check(720, 1280, 4, 32, PixelBudget::Fixed { height: 0, width: 64 }, None);
         check(30, 1280, 4, 32, PixelBudget::PerClip { min_pixels: 1, max_pixels: 1 << 30 }, None);
     }

@@ -97,8 +97,7 @@ fn render_jinja(text: &str, turns: &[Turn], generate: bool) -> Result<String, mi
         Part::Video(_) => context! { type => "video", video => "clip.mp4" },
         Part::Image(_) => context! { type => "image", image => "picture.png" },
     };
-    let message =
-        |turn: &Turn| context! { role => turn.role.name(), content => turn.content.iter().map(part).collect::<Vec<Value>>() };
+    let message = |turn: &Turn| context! { role => turn.role.name(), content => turn.content.iter().map(part).collect::<Vec<Value>>() };
     let messages: Vec<Value> = turns.iter().map(message).collect();
     environment.get_template("chat")?.render(context! { messages, add_generation_prompt => generate })
 }
@@ -117,7 +116,9 @@ mod tests {
     #[test]
     fn another_template_is_noticed() {
         let other = template_text(Family::Qwen3Vl);
-        for text in [other, "{{ messages[0].nothing.at.all }}", "{% for %}", "", "{% for i in range(10000000) %}x{% endfor %}"] {
+        for text in
+            [other, "{{ messages[0].nothing.at.all }}", "{% for %}", "", "{% for i in range(10000000) %}x{% endfor %}"]
+        {
             assert!(matches!(check_template(Family::Qwen2_5Vl, "f", text), TemplateCheck::Different { .. }), "{text}");
         }
     }

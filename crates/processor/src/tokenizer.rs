@@ -123,7 +123,8 @@ impl Tokenizer {
 }
 
 fn encode(tokenizer: &tokenizers::Tokenizer, text: &str, add_special_tokens: bool) -> Result<Vec<u32>, Error> {
-    let encoding = tokenizer.encode_fast(text, add_special_tokens).map_err(|error| Error::Tokenizer(error.to_string()))?;
+    let encoding =
+        tokenizer.encode_fast(text, add_special_tokens).map_err(|error| Error::Tokenizer(error.to_string()))?;
     Ok(encoding.get_ids().to_vec())
 }
 

@@ -74,17 +74,11 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 fn named(id: &Option<String>) -> String {
-    id.as_ref()
-        .map(|id| format!(" (id {id:?})"))
-        .unwrap_or_default()
+    id.as_ref().map(|id| format!(" (id {id:?})")).unwrap_or_default()
 }
 
 impl Error {
     pub(crate) fn io(path: &Path, action: &'static str, source: std::io::Error) -> Self {
-        Self::Io {
-            path: path.to_path_buf(),
-            action,
-            source,
-        }
+        Self::Io { path: path.to_path_buf(), action, source }
     }
 }

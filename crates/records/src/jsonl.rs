@@ -36,10 +36,7 @@ pub struct TornTail {
 /// [`Error::Io`], or [`Error::Line`] for the first line that is not a `T`.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Jsonl<T>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, "read", e))?;
-    let mut content = Jsonl {
-        records: Vec::new(),
-        torn: None,
-    };
+    let mut content = Jsonl { records: Vec::new(), torn: None };
     let mut offset = 0u64;
     for (index, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
         let body = line.trim_ascii();
@@ -47,18 +44,10 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Jsonl<T>> {
             _ if body.is_empty() => {}
             Ok(record) => content.records.push(record),
             Err(_) if !line.ends_with(b"\n") && is_cut(body) => {
-                content.torn = Some(TornTail {
-                    line: index + 1,
-                    offset,
-                    bytes: line.len() as u64,
-                });
+                content.torn = Some(TornTail { line: index + 1, offset, bytes: line.len() as u64 });
             }
             Err(e) => {
-                return Err(Error::Line {
-                    path: path.to_path_buf(),
-                    line: index + 1,
-                    message: e.to_string(),
-                });
+                return Err(Error::Line { path: path.to_path_buf(), line: index + 1, message: e.to_string() });
             }
         }
         offset += line.len() as u64;
@@ -87,29 +76,17 @@ impl Writer {
     /// [`Error::Io`].
     pub fn append(path: &Path) -> Result<(Self, Option<TornTail>)> {
         let io = |action| move |e| Error::io(path, action, e);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(io("open"))?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(io("open"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let start = bytes
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |at| at + 1);
+        let start = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         let tail = bytes[start..].trim_ascii();
         let mut torn = None;
         let mut len = bytes.len() as u64;
         if start < bytes.len() && is_cut(tail) {
             let line = bytes[..start].iter().filter(|&&b| b == b'\n').count() + 1;
-            torn = Some(TornTail {
-                line,
-                offset: start as u64,
-                bytes: len - start as u64,
-            });
+            torn = Some(TornTail { line, offset: start as u64, bytes: len - start as u64 });
             len = start as u64;
             file.set_len(len).map_err(io("truncate"))?;
         }
@@ -118,14 +95,7 @@ impl Writer {
             file.write_all(b"\n").map_err(io("write"))?;
             len += 1;
         }
-        Ok((
-            Self {
-                path: path.to_path_buf(),
-                file: BufWriter::new(file),
-                len,
-            },
-            torn,
-        ))
+        Ok((Self { path: path.to_path_buf(), file: BufWriter::new(file), len }, torn))
     }
 
     /// Opens a file for appending after its first `len` bytes; what follows them is cut off.
@@ -134,29 +104,15 @@ impl Writer {
     /// [`Error::Io`]; [`Error::Manifest`] if the file is shorter than `len`.
     pub fn append_at(path: &Path, len: u64) -> Result<Self> {
         let io = |action| move |e| Error::io(path, action, e);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(io("open"))?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(io("open"))?;
         let found = file.metadata().map_err(io("inspect"))?.len();
         if found < len {
-            let message = format!(
-                "has {found} bytes, but {len} had been written; it was changed from outside"
-            );
-            return Err(Error::Manifest {
-                path: path.to_path_buf(),
-                message,
-            });
+            let message = format!("has {found} bytes, but {len} had been written; it was changed from outside");
+            return Err(Error::Manifest { path: path.to_path_buf(), message });
         }
         file.set_len(len).map_err(io("truncate"))?;
         file.seek(SeekFrom::Start(len)).map_err(io("seek"))?;
-        Ok(Self {
-            path: path.to_path_buf(),
-            file: BufWriter::new(file),
-            len,
-        })
+        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), len })
     }
 
     /// Appends one record; it reaches the operating system at the next [`flush`](Self::flush) or
@@ -165,14 +121,10 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`], or [`Error::Json`] if the record has no JSON form.
     pub fn write(&mut self, record: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(record).map_err(|e| Error::Json {
-            path: self.path.clone(),
-            message: e.to_string(),
-        })?;
+        let mut line =
+            serde_json::to_vec(record).map_err(|e| Error::Json { path: self.path.clone(), message: e.to_string() })?;
         line.push(b'\n');
-        self.file
-            .write_all(&line)
-            .map_err(|e| Error::io(&self.path, "write", e))?;
+        self.file.write_all(&line).map_err(|e| Error::io(&self.path, "write", e))?;
         self.len += line.len() as u64;
         Ok(())
     }
@@ -182,9 +134,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`].
     pub fn flush(&mut self) -> Result<()> {
-        self.file
-            .flush()
-            .map_err(|e| Error::io(&self.path, "write", e))
+        self.file.flush().map_err(|e| Error::io(&self.path, "write", e))
     }
 
     /// Flushes and waits for the disk: all records survive a loss of power.
@@ -193,10 +143,7 @@ impl Writer {
     /// [`Error::Io`].
     pub fn sync(&mut self) -> Result<()> {
         self.flush()?;
-        self.file
-            .get_ref()
-            .sync_all()
-            .map_err(|e| Error::io(&self.path, "sync", e))
+        self.file.get_ref().sync_all().map_err(|e| Error::io(&self.path, "sync", e))
     }
 
     /// Length of the file in bytes, records not yet flushed included.
@@ -226,14 +173,9 @@ mod tests {
         check("1\n2\n", &[1, 2], None);
         check("1\r\n\n2", &[1, 2], None);
         check("1\n{\"a\": ", &[1], Some((2, 2)));
-        let wrong = read::<u32>(file_with("1\n\"x\"\n").path())
-            .unwrap_err()
-            .to_string();
+        let wrong = read::<u32>(file_with("1\n\"x\"\n").path()).unwrap_err().to_string();
         assert!(wrong.contains(":2: "), "{wrong}");
-        assert!(
-            read::<u32>(file_with("1\n\"x\"").path()).is_err(),
-            "a whole record of another type is not torn"
-        );
+        assert!(read::<u32>(file_with("1\n\"x\"").path()).is_err(), "a whole record of another type is not torn");
     }
 
     #[test]

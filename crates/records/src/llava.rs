@@ -15,20 +15,13 @@ pub(crate) fn content(text: &str, next_media: &mut usize) -> Vec<Part> {
         *next_media += 1;
     }
     words.push_str(rest);
-    let words = if parts.is_empty() {
-        words.as_str()
-    } else {
-        words.trim_matches('\n')
-    };
+    let words = if parts.is_empty() { words.as_str() } else { words.trim_matches('\n') };
     parts.push(Part::Text(words.to_owned()));
     parts
 }
 
 fn first_tag(text: &str) -> Option<(usize, &'static str)> {
-    ["<video>", "<image>"]
-        .into_iter()
-        .filter_map(|tag| text.find(tag).map(|at| (at, tag)))
-        .min()
+    ["<video>", "<image>"].into_iter().filter_map(|tag| text.find(tag).map(|at| (at, tag))).min()
 }
 
 #[cfg(test)]

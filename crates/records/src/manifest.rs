@@ -43,10 +43,7 @@ impl RunManifest {
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(Self::FILE_NAME);
         let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, "read", e))?;
-        serde_json::from_slice(&bytes).map_err(|e| Error::Json {
-            path,
-            message: e.to_string(),
-        })
+        serde_json::from_slice(&bytes).map_err(|e| Error::Json { path, message: e.to_string() })
     }
 
     /// Checks that every file is there with its length and content.
@@ -57,21 +54,13 @@ impl RunManifest {
         for file in &self.files {
             crate::root::check_relative(&file.path)?;
             let path = dir.join(&file.path);
-            let differs = |message: String| {
-                Err(Error::Manifest {
-                    path: path.clone(),
-                    message,
-                })
-            };
+            let differs = |message: String| Err(Error::Manifest { path: path.clone(), message });
             let bytes = match std::fs::metadata(&path) {
                 Ok(found) => found.len(),
                 Err(e) => return differs(format!("is in the manifest but cannot be read: {e}")),
             };
             if bytes != file.bytes {
-                return differs(format!(
-                    "has {bytes} bytes, the manifest says {}",
-                    file.bytes
-                ));
+                return differs(format!("has {bytes} bytes, the manifest says {}", file.bytes));
             }
             if ContentHash::of_file(&path)? != file.blake3 {
                 return differs("its content is not what the manifest says".into());
@@ -101,11 +90,7 @@ fn collect(dir: &Path, prefix: &str, files: &mut Vec<FileRecord>) -> Result<()> 
         if found.is_dir() {
             collect(&path, &format!("{relative}/"), files)?;
         } else if relative != RunManifest::FILE_NAME {
-            files.push(FileRecord {
-                path: relative,
-                bytes: found.len(),
-                blake3: ContentHash::of_file(&path)?,
-            });
+            files.push(FileRecord { path: relative, bytes: found.len(), blake3: ContentHash::of_file(&path)? });
         }
     }
     Ok(())
@@ -123,39 +108,20 @@ mod tests {
         std::fs::write(path("state/a"), b"aaaa").unwrap();
         std::fs::write(path("b"), b"bb").unwrap();
         let files = RunManifest::list_files(dir.path()).unwrap();
-        assert_eq!(
-            files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(),
-            ["b", "state/a"]
-        );
+        assert_eq!(files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["b", "state/a"]);
         let manifest = RunManifest {
             kind: "checkpoint".into(),
             program_version: "0".into(),
             plan_hash: ContentHash::of_text(""),
             files,
         };
-        std::fs::write(
-            path("manifest.json"),
-            serde_json::to_vec(&manifest).unwrap(),
-        )
-        .unwrap();
+        std::fs::write(path("manifest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
         let manifest = RunManifest::read(dir.path()).unwrap();
         manifest.verify(dir.path()).unwrap();
         std::fs::write(path("state/a"), b"aaab").unwrap();
-        assert!(
-            manifest
-                .verify(dir.path())
-                .unwrap_err()
-                .to_string()
-                .contains("content")
-        );
+        assert!(manifest.verify(dir.path()).unwrap_err().to_string().contains("content"));
         std::fs::write(path("state/a"), b"aaa").unwrap();
-        assert!(
-            manifest
-                .verify(dir.path())
-                .unwrap_err()
-                .to_string()
-                .contains("3 bytes")
-        );
+        assert!(manifest.verify(dir.path()).unwrap_err().to_string().contains("3 bytes"));
         std::fs::remove_file(path("b")).unwrap();
         assert!(manifest.verify(dir.path()).is_err());
     }

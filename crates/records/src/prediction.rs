@@ -139,7 +139,11 @@ mod tests {
             weight_hash: ContentHash::of_text("weights"),
             task: "caption".into(),
             frame_indices: vec![0, 10],
-            pixel_budget: PixelBudget::PerFrame { min_pixels: Some(3136), max_pixels: Some(360_000), total_pixels: None },
+            pixel_budget: PixelBudget::PerFrame {
+                min_pixels: Some(3136),
+                max_pixels: Some(360_000),
+                total_pixels: None,
+            },
             resized_size: Some([448, 736]),
             request_hash: ContentHash::of_text("request"),
             prompt_hash: ContentHash::of_text("prompt"),
@@ -164,23 +168,12 @@ mod tests {
             generated_tokens: 5,
             finish_reason: FinishReason::Stop,
         };
-        for outcome in [
-            done,
-            Outcome::Failed {
-                error: "no frames".into(),
-            },
-        ] {
+        for outcome in [done, Outcome::Failed { error: "no frames".into() }] {
             let row = prediction(outcome);
             let line = serde_json::to_string(&row).unwrap();
             assert_eq!(serde_json::from_str::<Prediction>(&line).unwrap(), row);
         }
-        let line = serde_json::to_string(&prediction(Outcome::Failed {
-            error: "no frames".into(),
-        }))
-        .unwrap();
-        assert!(
-            line.ends_with(r#""status":"failed","error":"no frames"}"#),
-            "{line}"
-        );
+        let line = serde_json::to_string(&prediction(Outcome::Failed { error: "no frames".into() })).unwrap();
+        assert!(line.ends_with(r#""status":"failed","error":"no frames"}"#), "{line}");
     }
 }

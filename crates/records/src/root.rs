@@ -35,16 +35,10 @@ impl DataRoot {
         check_relative(relative)?;
         let joined = self.root.join(relative);
         let real = std::fs::canonicalize(&joined).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::Missing {
-                path: joined.clone(),
-            },
+            std::io::ErrorKind::NotFound => Error::Missing { path: joined.clone() },
             _ => Error::io(&joined, "open", e),
         })?;
-        if real.starts_with(&self.root) {
-            Ok(real)
-        } else {
-            Err(self.leaves(relative, &real))
-        }
+        if real.starts_with(&self.root) { Ok(real) } else { Err(self.leaves(relative, &real)) }
     }
 
     /// Checks many paths at the price of one `lstat` each: a folder once seen to be inside is remembered.
@@ -75,10 +69,7 @@ impl DataRoot {
             real.display(),
             self.root.display()
         );
-        Error::Path {
-            path: relative.to_owned(),
-            message,
-        }
+        Error::Path { path: relative.to_owned(), message }
     }
 }
 
@@ -87,12 +78,7 @@ impl DataRoot {
 /// # Errors
 /// [`Error::Path`].
 pub(crate) fn check_relative(path: &str) -> Result<()> {
-    let refuse = |message: &str| {
-        Err(Error::Path {
-            path: path.to_owned(),
-            message: message.to_owned(),
-        })
-    };
+    let refuse = |message: &str| Err(Error::Path { path: path.to_owned(), message: message.to_owned() });
     let drive = path.as_bytes().get(1) == Some(&b':');
     if path.is_empty() {
         return refuse("it is empty; expected a path relative to the data root");
@@ -104,13 +90,9 @@ pub(crate) fn check_relative(path: &str) -> Result<()> {
         return refuse("it is absolute; write it relative to the data root");
     }
     let climbs = path.split(['/', '\\']).any(|part| part == "..")
-        || Path::new(path)
-            .components()
-            .any(|c| !matches!(c, Component::Normal(_) | Component::CurDir));
+        || Path::new(path).components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir));
     if climbs {
-        return refuse(
-            "`..` may lead out of the data root; keep media below the folder of meta.json",
-        );
+        return refuse("`..` may lead out of the data root; keep media below the folder of meta.json");
     }
     Ok(())
 }
@@ -125,19 +107,9 @@ mod tests {
         check("a.mp4", true);
         check("videos/a b/é.mp4", true);
         check("./a..b.mp4", true);
-        for bad in [
-            "",
-            "/etc/passwd",
-            "../a",
-            "a/../../b",
-            "a/..",
-            "..",
-            "\\\\host\\x",
-            "C:\\x",
-            "c:x",
-            "a\\..\\b",
-            "a\0b",
-        ] {
+        for bad in
+            ["", "/etc/passwd", "../a", "a/../../b", "a/..", "..", "\\\\host\\x", "C:\\x", "c:x", "a\\..\\b", "a\0b"]
+        {
             check(bad, false);
         }
     }
@@ -157,22 +129,13 @@ mod tests {
         let data = DataRoot::open(&root).unwrap();
         assert!(data.resolve("a.mp4").is_ok());
         assert!(data.resolve("inside.mp4").is_ok());
-        assert!(matches!(
-            data.resolve("none.mp4"),
-            Err(Error::Missing { .. })
-        ));
+        assert!(matches!(data.resolve("none.mp4"), Err(Error::Missing { .. })));
         let mut inside = HashSet::new();
         assert!(data.check_links("a.mp4", &mut inside).is_ok());
         assert!(data.check_links("none.mp4", &mut inside).is_ok());
         for out in ["file_out.mp4", "folder_out/a.mp4"] {
-            assert!(
-                matches!(data.resolve(out), Err(Error::Path { .. })),
-                "{out}"
-            );
-            assert!(
-                matches!(data.check_links(out, &mut inside), Err(Error::Path { .. })),
-                "{out}"
-            );
+            assert!(matches!(data.resolve(out), Err(Error::Path { .. })), "{out}");
+            assert!(matches!(data.check_links(out, &mut inside), Err(Error::Path { .. })), "{out}");
         }
     }
 }

@@ -96,28 +96,16 @@ impl Sample {
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, "read", e))?;
         let answer = text.trim();
         if answer.is_empty() {
-            return Err(Error::Json {
-                path,
-                message: "the text is empty; there is nothing to train on".into(),
-            });
+            return Err(Error::Json { path, message: "the text is empty; there is nothing to train on".into() });
         }
         let mut shown: Vec<Part> = (0..self.media.len()).map(Part::Media).collect();
         shown.push(Part::Text(prompt.user.clone()));
         let mut turns = Vec::with_capacity(3);
         if !prompt.system.is_empty() {
-            turns.push(Turn {
-                role: Role::System,
-                content: vec![Part::Text(prompt.system.clone())],
-            });
+            turns.push(Turn { role: Role::System, content: vec![Part::Text(prompt.system.clone())] });
         }
-        turns.push(Turn {
-            role: Role::User,
-            content: shown,
-        });
-        turns.push(Turn {
-            role: Role::Assistant,
-            content: vec![Part::Text(answer.to_owned())],
-        });
+        turns.push(Turn { role: Role::User, content: shown });
+        turns.push(Turn { role: Role::Assistant, content: vec![Part::Text(answer.to_owned())] });
         Ok(turns)
     }
 }

@@ -69,7 +69,7 @@ pub fn export(dir: &Path, entries: &[Entry], options: &ExportOptions) -> Result<
         weight_map.extend(shard.iter().map(|entry| (entry.name.as_str(), file.clone())));
         files.push(file);
     }
-    let parameters = entries.iter().map(|entry| entry.tensor.len() as u64).sum();
+    let parameters = entries.iter().map(|entry| entry.elements() as u64).sum();
     let tensor_bytes = entries.iter().map(|entry| entry.bytes(options.dtype)).sum();
     if files.len() > 1 {
         let metadata = IndexMetadata { total_parameters: parameters, total_size: tensor_bytes };

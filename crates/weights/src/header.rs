@@ -2,8 +2,9 @@
 //!
 //! Layout: 8 bytes little-endian header length, that many bytes of JSON (`{name: {dtype, shape, data_offsets}}` and
 //! an optional `__metadata__` of strings), then the data, to which the offsets are relative.
-//! Source: the format section of the safetensors README. Stricter than it: duplicate names and tensors that do not
-//! start at a multiple of their element size (PyTorch cannot read those either) are refused.
+//! Source: the format section of the safetensors README. Stricter than the reference implementation: a name that
+//! appears twice (it takes the last) and a tensor that does not start at a multiple of its element size (its writer
+//! never makes one) are refused.
 
 use std::{collections::BTreeMap, fmt, path::Path};
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     io::{self, Write},
     path::Path,
 };
@@ -18,16 +19,71 @@ const CHUNK_ELEMENTS: usize = 1 << 20;
 pub struct Entry<'a> {
     /// Name in the file.
     pub name: String,
-    /// Values.
-    pub tensor: &'a Tensor,
+    values: Values<'a>,
     /// Shape in the file: the same number of elements as the tensor, row-major too.
     pub disk_shape: Vec<usize>,
+}
+
+/// Where the values of an entry come from.
+#[derive(Clone)]
+enum Values<'a> {
+    Held(&'a Tensor),
+    /// Made when it is their turn, so that a model larger than memory can be written.
+    Made(&'a (dyn Fn(usize) -> Vec<f32> + 'a), usize, usize),
+}
+
+impl fmt::Debug for Values<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(tensor) => write!(f, "Held({:?})", tensor.shape()),
+            Self::Made(_, index, len) => write!(f, "Made({index}, {len})"),
+        }
+    }
 }
 
 impl<'a> Entry<'a> {
     /// A tensor written in its own shape.
     pub fn new(name: impl Into<String>, tensor: &'a Tensor) -> Self {
-        Self { name: name.into(), tensor, disk_shape: tensor.shape().to_vec() }
+        Self { name: name.into(), values: Values::Held(tensor), disk_shape: tensor.shape().to_vec() }
+    }
+
+    /// A tensor whose values `make(index)` gives, row-major, when they are written; no more than one is held at a time.
+    pub fn made(
+        name: impl Into<String>,
+        disk_shape: &[usize],
+        make: &'a (dyn Fn(usize) -> Vec<f32> + 'a),
+        index: usize,
+    ) -> Self {
+        let len = disk_shape.iter().fold(1usize, |len, &extent| len.saturating_mul(extent));
+        Self { name: name.into(), values: Values::Made(make, index, len), disk_shape: disk_shape.to_vec() }
+    }
+
+    /// Number of values.
+    pub(crate) fn elements(&self) -> usize {
+        match self.values {
+            Values::Held(tensor) => tensor.len(),
+            Values::Made(_, _, len) => len,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        match self.values {
+            Values::Held(tensor) => tensor.shape(),
+            Values::Made(..) => &self.disk_shape,
+        }
+    }
+
+    fn values(&self) -> io::Result<Vec<f32>> {
+        let values = match self.values {
+            Values::Held(tensor) => tensor.to_vec(),
+            Values::Made(make, index, _) => make(index),
+        };
+        // A file shorter or longer than its header says would be refused by every reader.
+        if values.len() == self.elements() {
+            Ok(values)
+        } else {
+            Err(io::Error::other(format!("{} values made for {}", values.len(), self.name)))
+        }
     }
 
     /// The same, written in another shape (a Conv3d weight `(C, 3, 2, 16, 16)` held as `(C, 1536)`).
@@ -38,7 +94,7 @@ impl<'a> Entry<'a> {
 
     /// Bytes that its values take in the file.
     pub(crate) fn bytes(&self, dtype: DType) -> u64 {
-        (self.tensor.len() as u64).saturating_mul(dtype.size_bytes() as u64)
+        (self.elements() as u64).saturating_mul(dtype.size_bytes() as u64)
     }
 }
 
@@ -97,8 +153,8 @@ pub(crate) fn check_entries(path: &Path, entries: &[Entry]) -> Result<()> {
         let size = entry.disk_shape.iter().try_fold(1usize, |size, &extent| size.checked_mul(extent));
         let problem = if !seen.insert(entry.name.as_str()) || entry.name == header::METADATA_KEY {
             TensorProblem::Duplicate
-        } else if size != Some(entry.tensor.len()) {
-            TensorProblem::DiskShape { memory: entry.tensor.shape().to_vec(), disk: entry.disk_shape.clone() }
+        } else if size != Some(entry.elements()) {
+            TensorProblem::DiskShape { memory: entry.shape().to_vec(), disk: entry.disk_shape.clone() }
         } else {
             continue;
         };
@@ -121,7 +177,7 @@ fn write_tensors(
     out.write_all(&header::render(&head, metadata)?)?;
     let mut bytes = Vec::new();
     for (at, entry) in entries.iter().enumerate() {
-        for values in entry.tensor.to_vec().chunks(CHUNK_ELEMENTS) {
+        for values in entry.values()?.chunks(CHUNK_ELEMENTS) {
             convert::from_f32(values, dtype, &mut bytes);
             on_bytes(at, &bytes);
             out.write_all(&bytes)?;

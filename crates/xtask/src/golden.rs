@@ -34,7 +34,12 @@ const NOISE_SHARE: f64 = 1e-6;
 pub fn run(dir: &Path) -> Checked<bool> {
     let mut folders: Vec<PathBuf> = match dir.join("config.json").is_file() {
         true => vec![dir.to_path_buf()],
-        false => std::fs::read_dir(dir).map_err(|e| format!("{}: {e}", dir.display()))?.flatten().map(|entry| entry.path()).filter(|p| p.join("config.json").is_file()).collect(),
+        false => std::fs::read_dir(dir)
+            .map_err(|e| format!("{}: {e}", dir.display()))?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|p| p.join("config.json").is_file())
+            .collect(),
     };
     folders.sort();
     if folders.is_empty() {
@@ -96,7 +101,8 @@ fn floats(case: &SafetensorsFile, name: &str) -> Checked<Vec<f32>> {
 fn check_deberta(folder: &Path, line: &mut Map<String, Value>) -> Checked<bool> {
     let model = Deberta::open(folder, &Device::Cpu)?;
     let case = SafetensorsFile::open(&folder.join("case_forward.safetensors"))?;
-    let (ids, mask, expected) = (case.load_i64("input_ids")?, case.load_i64("attention_mask")?, floats(&case, "logits")?);
+    let (ids, mask, expected) =
+        (case.load_i64("input_ids")?, case.load_i64("attention_mask")?, floats(&case, "logits")?);
     let rows = expected.len() / model.config.num_labels;
     let width = ids.len() / rows.max(1);
     let sequences: Vec<Vec<u32>> = (ids.chunks(width).zip(mask.chunks(width)))
@@ -109,8 +115,11 @@ fn check_deberta(folder: &Path, line: &mut Map<String, Value>) -> Checked<bool> 
 /// The reference's input in our form, with positions of our own.
 fn vlm_input(config: &VlmConfig, case: &SafetensorsFile) -> Checked<VlmInput> {
     let ids: Vec<u32> = case.load_i64("input_ids")?.iter().map(|id| *id as u32).collect();
-    let grid_thw: Vec<GridThw> =
-        case.load_i64("video_grid_thw")?.chunks(3).map(|g| GridThw { t: g[0] as u32, h: g[1] as u32, w: g[2] as u32 }).collect();
+    let grid_thw: Vec<GridThw> = case
+        .load_i64("video_grid_thw")?
+        .chunks(3)
+        .map(|g| GridThw { t: g[0] as u32, h: g[1] as u32, w: g[2] as u32 })
+        .collect();
     let seconds = match case.info("second_per_grid_ts") {
         Some(_) => floats(case, "second_per_grid_ts")?.iter().map(|s| f64::from(*s)).collect(),
         None => vec![1.0; grid_thw.len()],
@@ -167,15 +176,26 @@ fn check_vlm(folder: &Path, line: &mut Map<String, Value>) -> Checked<bool> {
     Ok(pass)
 }
 
-fn check_forward(model: &Vlm, packed: &PackedInput, case: &SafetensorsFile, line: &mut Map<String, Value>) -> Checked<bool> {
+fn check_forward(
+    model: &Vlm,
+    packed: &PackedInput,
+    case: &SafetensorsFile,
+    line: &mut Map<String, Value>,
+) -> Checked<bool> {
     let expected: Vec<i64> = case.load_i64("position_ids")?;
     let positions_equal = packed.position_ids.concat().iter().map(|p| i64::from(*p)).eq(expected);
     line.insert("position_ids_equal".into(), json!(positions_equal));
     let rows: Vec<u32> = (0..packed.input_ids.len() as u32).collect();
     let logits = model.logits(packed, &rows)?.to_vec();
-    let mut pass = positions_equal & figure(line, "logits_max_abs", max_abs(&logits, &floats(case, "logits")?), VALUE_MAX);
+    let mut pass =
+        positions_equal & figure(line, "logits_max_abs", max_abs(&logits, &floats(case, "logits")?), VALUE_MAX);
     let vision = model.visual_embeds(&packed.pixel_values, &packed.grid_thw)?;
-    pass &= figure(line, "visual_embeds_max_abs", max_abs(&vision.embeds.to_vec(), &floats(case, "visual_embeds")?), VALUE_MAX);
+    pass &= figure(
+        line,
+        "visual_embeds_max_abs",
+        max_abs(&vision.embeds.to_vec(), &floats(case, "visual_embeds")?),
+        VALUE_MAX,
+    );
     let mut worst: f64 = 0.0;
     for (i, feature) in vision.deepstack.iter().enumerate() {
         worst = worst.max(max_abs(&feature.to_vec(), &floats(case, &format!("deepstack_embeds.{i}"))?));
@@ -187,7 +207,12 @@ fn check_forward(model: &Vlm, packed: &PackedInput, case: &SafetensorsFile, line
     Ok(pass & figure(line, "loss_rel", (loss.loss / loss.tokens as f64 - expected).abs() / expected, RELATIVE_MAX))
 }
 
-fn check_gradients(model: &Vlm, packed: &PackedInput, case: &SafetensorsFile, line: &mut Map<String, Value>) -> Checked<bool> {
+fn check_gradients(
+    model: &Vlm,
+    packed: &PackedInput,
+    case: &SafetensorsFile,
+    line: &mut Map<String, Value>,
+) -> Checked<bool> {
     let count = model.loss(packed)?.tokens as f32;
     let mut grads = model.params.zero_grads();
     model.forward_backward(packed, 1.0 / count, &mut grads)?;
@@ -197,7 +222,13 @@ fn check_gradients(model: &Vlm, packed: &PackedInput, case: &SafetensorsFile, li
         // transformers names gradients after its modules, which old Qwen2.5-VL files do not.
         let key = match case.info(&key) {
             Some(_) => key,
-            None => format!("grad.{}", name.replacen("visual.", "model.visual.", 1).replacen("model.layers.", "model.language_model.layers.", 1).replacen("model.embed_tokens", "model.language_model.embed_tokens", 1).replacen("model.norm", "model.language_model.norm", 1)),
+            None => format!(
+                "grad.{}",
+                name.replacen("visual.", "model.visual.", 1)
+                    .replacen("model.layers.", "model.language_model.layers.", 1)
+                    .replacen("model.embed_tokens", "model.language_model.embed_tokens", 1)
+                    .replacen("model.norm", "model.language_model.norm", 1)
+            ),
         };
         let expected = floats(case, &key)?;
         let ours = grad.to_vec();
@@ -206,8 +237,12 @@ fn check_gradients(model: &Vlm, packed: &PackedInput, case: &SafetensorsFile, li
     }
     let whole = norm(compared.iter().map(|(_, _, n)| *n));
     let relative = |difference: f64, own: f64| difference / own.max(NOISE_SHARE * whole);
-    let (worst_name, worst) = compared.iter().map(|(name, d, n)| (*name, relative(*d, *n))).fold(("", 0.0), |w, c| if c.1 > w.1 || c.1.is_nan() { c } else { w });
-    let noise: Vec<&str> = compared.iter().filter(|(_, _, n)| *n < NOISE_SHARE * whole).map(|(name, ..)| *name).collect();
+    let (worst_name, worst) = compared
+        .iter()
+        .map(|(name, d, n)| (*name, relative(*d, *n)))
+        .fold(("", 0.0), |w, c| if c.1 > w.1 || c.1.is_nan() { c } else { w });
+    let noise: Vec<&str> =
+        compared.iter().filter(|(_, _, n)| *n < NOISE_SHARE * whole).map(|(name, ..)| *name).collect();
     line.insert("gradients".into(), json!(compared.len()));
     line.insert("gradients_zero_but_for_noise".into(), json!(noise));
     line.insert("gradient_worst".into(), json!(worst_name));
@@ -225,7 +260,10 @@ fn greedy(model: &Vlm, input: &VlmInput, count: usize) -> Checked<Vec<u32>> {
                 *logit = f32::NEG_INFINITY;
             }
         }
-        let best = logits.iter().enumerate().fold((0, f32::NEG_INFINITY), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });
+        let best = logits
+            .iter()
+            .enumerate()
+            .fold((0, f32::NEG_INFINITY), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });
         ids.push(best.0 as u32);
         if ids.len() < count {
             logits = model.decode(best.0 as u32, &mut cache)?;
@@ -248,9 +286,24 @@ fn train(model: &mut Vlm, packed: &PackedInput, steps: usize) -> Checked<Vec<f64
             square += optimizer::sum_of_squares(grad)?;
         }
         let grad_scale = (1.0 / (square.sqrt() + 1e-6)).min(1.0) as f32;
-        let adamw = optimizer::AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-6, weight_decay: 0.01, step: step as u64, grad_scale };
+        let adamw = optimizer::AdamW {
+            lr: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            eps: 1e-6,
+            weight_decay: 0.01,
+            step: step as u64,
+            grad_scale,
+        };
         let [moments1, moments2] = &mut moments;
-        for (((param, grad), m), v) in model.params.tensors_mut().iter_mut().zip(grads.tensors()).zip(moments1.tensors_mut()).zip(moments2.tensors_mut()) {
+        for (((param, grad), m), v) in model
+            .params
+            .tensors_mut()
+            .iter_mut()
+            .zip(grads.tensors())
+            .zip(moments1.tensors_mut())
+            .zip(moments2.tensors_mut())
+        {
             optimizer::adamw(param, grad, m, v, adamw)?;
         }
     }

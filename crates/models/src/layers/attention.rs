@@ -71,16 +71,6 @@ impl LayerCache {
         Self { k: Tensor::zeros(device, &[capacity, width]), v: Tensor::zeros(device, &[capacity, width]), len: 0 }
     }
 
-    /// Tokens held.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether no token is held.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     fn append(&mut self, k: &Tensor, v: &Tensor) -> Result<()> {
         rows::write_at(&mut self.k, self.len, k)?;
         rows::write_at(&mut self.v, self.len, v)?;

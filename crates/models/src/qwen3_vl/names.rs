@@ -141,8 +141,10 @@ pub(crate) fn build_vision(
         })
         .collect();
     let main = merger(table, &format!("{PREFIX}.merger"), config, NormPlace::BeforeShuffle);
-    let deepstack = (deepstack_visual_indexes.iter().enumerate())
+    let mut deepstack: Vec<(usize, Merger)> = (deepstack_visual_indexes.iter().enumerate())
         .map(|(i, block)| (*block, merger(table, &format!("{PREFIX}.deepstack_merger_list.{i}"), config, NormPlace::AfterShuffle)))
         .collect();
+    // The reference hands features to the decoder in the order of blocks, whatever the order of the list.
+    deepstack.sort_by_key(|(block, _)| *block);
     Tower { patch_embed, positions: Some((positions, position_grid_side)), blocks, merger: main, deepstack, windows: None }
 }

@@ -17,14 +17,8 @@ fn turns(json: &str) -> Vec<Turn> {
 #[test]
 fn forms_of_a_conversation() {
     let expected = vec![
-        Turn {
-            role: Role::User,
-            content: vec![Part::Media(0), Part::Text("Describe.".into())],
-        },
-        Turn {
-            role: Role::Assistant,
-            content: vec![Part::Text("A car.".into())],
-        },
+        Turn { role: Role::User, content: vec![Part::Media(0), Part::Text("Describe.".into())] },
+        Turn { role: Role::Assistant, content: vec![Part::Text("A car.".into())] },
     ];
     let check = |json: &str| assert_eq!(turns(json), expected, "{json}");
     check(
@@ -55,13 +49,7 @@ fn forms_of_a_conversation() {
 fn text_variant() {
     let samples = parse(r#"[{"id":"a","media":"images/a.jpg","text":"text/a.json"}]"#).unwrap();
     assert_eq!(samples[0].target, Target::TextFile("text/a.json".into()));
-    assert_eq!(
-        samples[0].media,
-        [Media {
-            kind: MediaKind::Image,
-            path: "images/a.jpg".into()
-        }]
-    );
+    assert_eq!(samples[0].media, [Media { kind: MediaKind::Image, path: "images/a.jpg".into() }]);
 }
 
 #[test]
@@ -70,10 +58,7 @@ fn errors_name_entry_and_key() {
     let check = |entry: &str, words: &[&str]| {
         let message = parse(&format!("[{good},{entry}]")).unwrap_err().to_string();
         for word in ["meta.json", "entry 1"].iter().chain(words) {
-            assert!(
-                message.contains(word),
-                "{entry}: {message:?} lacks {word:?}"
-            );
+            assert!(message.contains(word), "{entry}: {message:?} lacks {word:?}");
         }
     };
     check("3", &["expected an object", "number"]);
@@ -83,31 +68,16 @@ fn errors_name_entry_and_key() {
     check(r#"{"id":"b"}"#, &["conversation", "text", "\"b\""]);
     check(r#"{"id":"b","text":"x","conversation":[]}"#, &["exclude"]);
     check(r#"{"id":"b","text":"../x"}"#, &["`text`", ".."]);
-    check(
-        r#"{"id":"b","media":"/etc/passwd","text":"x"}"#,
-        &["`media`", "absolute"],
-    );
-    check(
-        r#"{"id":"b","media":[1],"text":"x"}"#,
-        &["`media`", "number"],
-    );
+    check(r#"{"id":"b","media":"/etc/passwd","text":"x"}"#, &["`media`", "absolute"]);
+    check(r#"{"id":"b","media":[1],"text":"x"}"#, &["`media`", "number"]);
     check(r#"{"id":"b","conversation":[]}"#, &["no assistant turn"]);
-    check(
-        r#"{"id":"b","conversation":[{"role":"robot","content":""}]}"#,
-        &["conversation[0].role", "robot"],
-    );
-    check(
-        r#"{"id":"b","conversation":[{"role":"user"}]}"#,
-        &["conversation[0].content", "missing"],
-    );
+    check(r#"{"id":"b","conversation":[{"role":"robot","content":""}]}"#, &["conversation[0].role", "robot"]);
+    check(r#"{"id":"b","conversation":[{"role":"user"}]}"#, &["conversation[0].content", "missing"]);
     check(
         r#"{"id":"b","conversation":[{"role":"user","content":[{"type":"video","video":"video_3"}]}]}"#,
         &["conversation[0].content[0]", "video_3"],
     );
-    check(
-        r#"{"id":"b","conversation":[{"role":"user","content":[{"type":"video","video":"../x.mp4"}]}]}"#,
-        &[".."],
-    );
+    check(r#"{"id":"b","conversation":[{"role":"user","content":[{"type":"video","video":"../x.mp4"}]}]}"#, &[".."]);
     check(
         r#"{"id":"b","conversations":[{"from":"human","value":"<video>"},{"from":"gpt","value":"x"}]}"#,
         &["media 0 is named"],
@@ -122,10 +92,7 @@ fn not_a_list() {
     }
     assert!(parse("[]").unwrap().is_empty());
     let deep = "[".repeat(100_000);
-    assert!(
-        parse(&deep).is_err(),
-        "deep nesting is refused, not a stack overflow"
-    );
+    assert!(parse(&deep).is_err(), "deep nesting is refused, not a stack overflow");
 }
 
 #[cfg(unix)]
@@ -138,10 +105,7 @@ fn links_out_are_refused_at_once() {
     let meta = dir.path().join("root/meta.json");
     std::fs::write(&meta, r#"[{"id":"a","media":"a.mp4","text":"none.txt"}]"#).unwrap();
     let message = read_meta(&meta).unwrap_err().to_string();
-    assert!(
-        message.contains("entry 0") && message.contains("symbolic link"),
-        "{message}"
-    );
+    assert!(message.contains("entry 0") && message.contains("symbolic link"), "{message}");
 }
 
 /// JSON values that look like pieces of a meta.json.
@@ -180,9 +144,8 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(6, 64, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((key.clone(), inner), 0..6).prop_map(|pairs| Value::Object(
-                pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
-            )),
+            prop::collection::vec((key.clone(), inner), 0..6)
+                .prop_map(|pairs| Value::Object(pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())),
         ]
     })
 }

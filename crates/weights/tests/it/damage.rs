@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use weights::{Error, HeaderProblem, TensorProblem, header};
+use weights::{Error, HeaderProblem, HfFolder, TensorProblem, header};
 
 use crate::{file_bytes, folder_of, read_all};
 
@@ -155,7 +155,7 @@ fn apply(bytes: &mut Vec<u8>, edit: &Edit, keep_length: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn edited_files_never_panic(edits in prop::collection::vec(edit(), 1..5), keep_length: bool) {
@@ -168,6 +168,20 @@ proptest! {
             prop_assert!(total <= bytes.len() as u64);
             let dir = folder_of(&[("x.safetensors", bytes)]);
             prop_assert_eq!(read_all(&dir.path().join("x.safetensors")), Ok(()));
+        }
+    }
+
+    #[test]
+    fn edited_indexes_never_panic_and_never_leave_the_folder(edits in prop::collection::vec(edit(), 0..4)) {
+        let index = r#"{"metadata":{"total_size":40},"weight_map":{"a":"x.safetensors","b":"x.safetensors","c":"x.safetensors","d":"x.safetensors"}}"#;
+        let mut index = index.as_bytes().to_vec();
+        for edit in &edits {
+            apply(&mut index, edit, false);
+        }
+        let dir = folder_of(&[("model.safetensors.index.json", index), ("x.safetensors", valid_file())]);
+        match HfFolder::open(dir.path()) {
+            Ok(folder) => prop_assert!(folder.names().count() >= 4),
+            Err(error) => prop_assert!(error.to_string().starts_with(dir.path().to_str().unwrap()), "{error}"),
         }
     }
 

@@ -68,6 +68,31 @@ fn refuses_duplicates_and_occupied_folders() {
 }
 
 #[test]
+fn made_values_are_written_when_it_is_their_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let make = |index: usize| vec![index as f32; 6];
+    let entries = ["a", "b"].iter().enumerate().map(|(i, name)| Entry::made(*name, &[2, 3], &make, i + 1));
+    export(&dir.path().join("ok"), &entries.collect::<Vec<_>>(), &ExportOptions::default()).unwrap();
+    let folder = HfFolder::open(&dir.path().join("ok")).unwrap();
+    assert_eq!(folder.load("b", &Device::Cpu).unwrap().to_vec(), [2.0; 6]);
+    let short = [Entry::made("a", &[7], &make, 0)];
+    let error = export(&dir.path().join("bad"), &short, &ExportOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("6 values made for a"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path().join("bad")).unwrap().count(), 0);
+}
+
+#[test]
+fn config_tells_the_type_of_the_weights() {
+    let config = br#"{"torch_dtype": "float32", "text_config": {"dtype": "float32", "hidden_size": 4}}"#.to_vec();
+    let (from, to) = (crate::folder_of(&[("config.json", config)]), crate::folder_of(&[]));
+    weights::copy_config(from.path(), to.path(), DType::Bf16).unwrap();
+    let written: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(to.path().join("config.json")).unwrap()).unwrap();
+    let expect = serde_json::json!({"torch_dtype": "bfloat16", "text_config": {"dtype": "bfloat16", "hidden_size": 4}});
+    assert_eq!(written, expect);
+}
+
+#[test]
 fn companions_are_copied_where_missing() {
     let from = crate::folder_of(&[
         ("config.json", b"{}".to_vec()),

@@ -55,7 +55,8 @@ fn the_reference_crate_reads_what_we_wrote() {
     let scalar = Tensor::from_vec(&Device::Cpu, vec![4.0], &[]).unwrap();
     let empty = Tensor::zeros(&Device::Cpu, &[2, 0]);
     let metadata = BTreeMap::from([("step".to_owned(), "20".to_owned())]);
-    let entries = [Entry::new("odd \"name\" ü", &odd), Entry::new("empty", &empty), Entry::new("scalar", &scalar)];
+    let tensors = [("odd \"name\" ü", &odd), ("empty", &empty), ("scalar", &scalar)];
+    let entries = tensors.map(|(name, tensor)| Entry::new(name, tensor));
     let summary = save_tensors(&path, &entries, &metadata).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     assert_eq!((summary.bytes, summary.blake3), (bytes.len() as u64, weights::hash_file(&path).unwrap()));
@@ -65,11 +66,11 @@ fn the_reference_crate_reads_what_we_wrote() {
     let theirs = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(theirs.len(), 3);
     let ours = SafetensorsFile::open(&path).unwrap();
-    for entry in &entries {
-        let view = theirs.tensor(&entry.name).unwrap();
-        let values: Vec<u8> = entry.tensor.to_vec().iter().flat_map(|v| v.to_le_bytes()).collect();
-        assert_eq!((view.shape(), view.data()), (entry.tensor.shape(), values.as_slice()));
-        let back = ours.load(&entry.name, &Device::Cpu).unwrap().to_vec();
+    for (name, tensor) in tensors {
+        let view = theirs.tensor(name).unwrap();
+        let values: Vec<u8> = tensor.to_vec().iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!((view.shape(), view.data()), (tensor.shape(), values.as_slice()));
+        let back = ours.load(name, &Device::Cpu).unwrap().to_vec();
         assert_eq!(back.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(), values);
     }
 }
