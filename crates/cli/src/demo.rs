@@ -37,6 +37,11 @@ pub fn run(args: &Args) -> Outcome {
     }
     let text = serde_json::to_string_pretty(&entries)?;
     weights::write_file_atomic(&args.out.join("meta.json"), |out| writeln!(out, "{text}"))?;
-    say!("{}: {} clips of {:.0} s with captions, and meta.json", args.out.display(), args.clips, f64::from(FRAMES) / f64::from(FPS));
+    say!(
+        "{}: {} clips of {:.0} s with captions, and meta.json",
+        args.out.display(),
+        args.clips,
+        f64::from(FRAMES) / f64::from(FPS)
+    );
     Ok(ExitCode::SUCCESS)
 }

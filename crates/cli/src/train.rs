@@ -74,7 +74,13 @@ fn dry_run(plan: &Plan) -> Outcome {
 
 fn print_summary(summary: &RunSummary) {
     let loss = summary.loss_avg.map(|loss| format!(", loss {loss:.4}")).unwrap_or_default();
-    say!("step {}/{}{loss}; {} samples, {} rejected", summary.step, summary.steps_total, summary.samples, summary.rejected);
+    say!(
+        "step {}/{}{loss}; {} samples, {} rejected",
+        summary.step,
+        summary.steps_total,
+        summary.samples,
+        summary.rejected
+    );
     if let Some(checkpoint) = &summary.checkpoint {
         say!("checkpoint: {}", checkpoint.display());
     }

@@ -28,13 +28,20 @@ pub fn resize(frame: &RgbFrame, width: u32, height: u32, kernel: ResizeKernel) -
     let sides = [frame.width, frame.height, width, height];
     let wrong_side = sides.iter().any(|side| !(1..=0xffff).contains(side));
     if wrong_side || frame.data.len() as u64 != 3 * u64::from(frame.width) * u64::from(frame.height) {
-        return Err(Error::InvalidPicture(format!("cannot resize {}x{} with {} bytes to {width}x{height}", frame.width, frame.height, frame.data.len())));
+        return Err(Error::InvalidPicture(format!(
+            "cannot resize {}x{} with {} bytes to {width}x{height}",
+            frame.width,
+            frame.height,
+            frame.data.len()
+        )));
     }
     let (to_width, to_height) = (width as usize, height as usize);
     let (from_width, from_height) = (frame.width as usize, frame.height as usize);
     // Compiled once per vector extension; the best one of this machine runs.
     let data = pulp::Arch::new().dispatch(|| match kernel {
-        ResizeKernel::TorchF32 => torch_f32(&frame.data, &taps_f32(from_width, to_width), &taps_f32(from_height, to_height), from_width),
+        ResizeKernel::TorchF32 => {
+            torch_f32(&frame.data, &taps_f32(from_width, to_width), &taps_f32(from_height, to_height), from_width)
+        }
         ResizeKernel::TorchvisionU8 => {
             let columns = Fixed::new(&taps_f64(from_width, to_width), sixteen_bit_precision);
             let rows = Fixed::new(&taps_f64(from_height, to_height), sixteen_bit_precision);
@@ -189,7 +196,10 @@ impl Fixed {
         let largest = taps.iter().flat_map(|taps| &taps.weights).copied().fold(0.0, f64::max);
         let precision = precision(largest);
         let scale = f64::from(1u32 << precision);
-        let fixed = |taps: &Taps<f64>| Taps { start: taps.start, weights: taps.weights.iter().map(|weight| (weight * scale).round() as i32).collect() };
+        let fixed = |taps: &Taps<f64>| Taps {
+            start: taps.start,
+            weights: taps.weights.iter().map(|weight| (weight * scale).round() as i32).collect(),
+        };
         Self { taps: taps.iter().map(fixed).collect(), precision }
     }
 }

@@ -20,7 +20,14 @@ const QUALITY: u8 = 75;
 ///
 /// # Errors
 /// [`video::Error`] if the size cannot be encoded or the file not written.
-pub fn write_clip(scene: &Scene, width: u32, height: u32, frames: u32, fps: u32, path: &Path) -> Result<(), video::Error> {
+pub fn write_clip(
+    scene: &Scene,
+    width: u32,
+    height: u32,
+    frames: u32,
+    fps: u32,
+    path: &Path,
+) -> Result<(), video::Error> {
     let mut writer = Mp4Writer::create(path, width, height, Rational { num: u64::from(fps), den: 1 }, QUALITY)?;
     for frame in 0..frames {
         writer.write(&render(scene, width, height, frame as f32 / fps as f32))?;

@@ -33,8 +33,16 @@ fn moment(scene: &Scene, seconds: f32) -> Moment {
     match scene.ego {
         Ego::Follow => Moment { driven_m: SPEED_M_S * seconds, left_m: 0.0, gap_m: 16.0 },
         // Braking evenly to a stand within two seconds.
-        Ego::Stop => Moment { driven_m: SPEED_M_S * (eased - 0.5 * eased * eased) * 2.0, left_m: 0.0, gap_m: 20.0 - 12.0 * eased },
-        Ego::LaneChange => Moment { driven_m: SPEED_M_S * seconds, left_m: LANE_M * eased * eased * (3.0 - 2.0 * eased), gap_m: 18.0 - 8.0 * eased },
+        Ego::Stop => Moment {
+            driven_m: SPEED_M_S * (eased - 0.5 * eased * eased) * 2.0,
+            left_m: 0.0,
+            gap_m: 20.0 - 12.0 * eased,
+        },
+        Ego::LaneChange => Moment {
+            driven_m: SPEED_M_S * seconds,
+            left_m: LANE_M * eased * eased * (3.0 - 2.0 * eased),
+            gap_m: 18.0 - 8.0 * eased,
+        },
     }
 }
 
@@ -106,7 +114,9 @@ fn vehicle(scene: &Scene, now: &Moment, x: f32, y: f32) -> Option<Rgb> {
         part if part < 0.18 => [25.0, 25.0, 25.0],
         // Tail lights shine when it is dark.
         part if part < 0.4 && side > 0.7 => [230.0, 40.0, 30.0],
-        part if part > 0.6 && part < 0.9 && side < 0.8 && scene.vehicle == Vehicle::Car => [45.0, 55.0, 65.0].map(|c| c * light),
+        part if part > 0.6 && part < 0.9 && side < 0.8 && scene.vehicle == Vehicle::Car => {
+            [45.0, 55.0, 65.0].map(|c| c * light)
+        }
         _ => paint.map(|c| c * light),
     })
 }
@@ -115,12 +125,14 @@ fn vehicle(scene: &Scene, now: &Moment, x: f32, y: f32) -> Option<Rgb> {
 mod tests {
     use super::*;
 
-    const SCENE: Scene = Scene { sky: Sky::Clear, lanes: 3, vehicle: Vehicle::Truck, colour: Colour::Red, ego: Ego::LaneChange };
+    const SCENE: Scene =
+        Scene { sky: Sky::Clear, lanes: 3, vehicle: Vehicle::Truck, colour: Colour::Red, ego: Ego::LaneChange };
 
     /// Average column of the pixels that are as red as the truck.
     fn truck_column(frame: &RgbFrame) -> f32 {
         let red = |p: &[u8]| p[0] > 170 && p[1] < 60;
-        let columns: Vec<usize> = frame.data.chunks(3).enumerate().filter(|(_, p)| red(p)).map(|(i, _)| i % frame.width as usize).collect();
+        let columns: Vec<usize> =
+            frame.data.chunks(3).enumerate().filter(|(_, p)| red(p)).map(|(i, _)| i % frame.width as usize).collect();
         columns.iter().sum::<usize>() as f32 / columns.len() as f32
     }
 
