@@ -1,3 +1,100 @@
-//! The roadscribe binary: one file per verb.
+//! The `roadscribe` binary: one file per verb. The only place that reads arguments and environment, and prints.
 
-fn main() {}
+use clap::{Parser, Subcommand};
+use std::{
+    error::Error,
+    io::Write,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Prints a line to standard output. A reader that has gone away (`| head`) ends the program, quietly.
+macro_rules! say {
+    ($($arg:tt)*) => {
+        $crate::say_line(&format!($($arg)*))
+    };
+}
+
+mod bench;
+mod clip_args;
+mod demo;
+mod doctor;
+mod infer;
+mod init;
+mod probe;
+mod train;
+
+/// Driving video in, a captioning model out, and proof of how good it is.
+#[derive(Parser)]
+#[command(name = "roadscribe", version, about, long_about = None, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Look at clips: codec, size, frame rate, key frames, and which frames a model would see
+    Probe(probe::Args),
+    /// Make a model folder with random weights
+    Init(init::Args),
+    /// Fine-tune a model on clips and what is said about them; resumes where it stopped
+    Train(train::Args),
+    /// Caption clips or answer questions about them; resumes where it stopped
+    Infer(infer::Args),
+    /// Make a small training set of the synthetic driving world
+    Demo(demo::Args),
+    /// Measure: one JSON line a measurement
+    Bench(bench::Args),
+    /// Say what this machine can run, and what is missing
+    Doctor(doctor::Args),
+}
+
+/// What every verb returns.
+type Outcome = Result<ExitCode, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Probe(args) => probe::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Infer(args) => infer::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            // A transparent wrapper says the same as its source; once is enough.
+            eprintln!("  because: {error}");
+            cause = error.source();
+        }
+        ExitCode::FAILURE
+    })
+}
+
+/// A flag that the first SIGINT, SIGTERM or SIGHUP sets, so that a run ends after what it is doing; the second ends it at once.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after the current step; once more to stop at once");
+    })?;
+    Ok(stop)
+}
+
+/// What [`say!`] calls.
+fn say_line(line: &str) {
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
+        let gone = error.kind() == std::io::ErrorKind::BrokenPipe;
+        std::process::exit(if gone { 0 } else { 1 });
+    }
+}

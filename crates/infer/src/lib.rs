@@ -1,1 +1,17 @@
-//! Generation on a list of clips with provenance.
+//! Inference on a list of clips: one model, one answer a request, every answer with what produced it.
+//!
+//! [`engine`] sees token ids and never text; [`run()`] turns requests into records and resumes from its own output.
+
+#![forbid(unsafe_code)]
+
+mod engine;
+mod error;
+mod request;
+mod run;
+mod sampler;
+
+pub use engine::{Generated, generate};
+pub use error::{Error, Result};
+pub use request::{Request, read_requests, requests_of_clips};
+pub use run::{Progress, RunSummary, Settings, run};
+pub use sampler::Sampler;

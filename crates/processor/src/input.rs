@@ -1,7 +1,7 @@
 //! The model's input, for one sample and for a packed list of samples.
 
 /// Size of a video in patches: temporal, height, width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GridThw {
     /// Temporal patches (pairs of frames).
     pub t: u32,
@@ -14,7 +14,7 @@ pub struct GridThw {
 impl GridThw {
     /// Number of patches.
     pub fn patches(self) -> usize {
-        self.t as usize * self.h as usize * self.w as usize
+        (self.t as usize).saturating_mul(self.h as usize).saturating_mul(self.w as usize)
     }
 }
 

@@ -66,10 +66,16 @@ impl Segments {
     pub fn new(_device: &Device, cu_q: &[u32], cu_k: &[u32]) -> Result<Self> {
         let rising = |list: &[u32]| list.first() == Some(&0) && list.windows(2).all(|w| w[0] <= w[1]);
         if !rising(cu_q) || !rising(cu_k) || cu_q.len() != cu_k.len() {
-            return Err(Error::argument("segments", format!("boundaries must start at 0, never fall and match in number: {cu_q:?}, {cu_k:?}")));
+            return Err(Error::argument(
+                "segments",
+                format!("boundaries must start at 0, never fall and match in number: {cu_q:?}, {cu_k:?}"),
+            ));
         }
         if cu_q.windows(2).zip(cu_k.windows(2)).any(|(q, k)| q[1] - q[0] > k[1] - k[0]) {
-            return Err(Error::argument("segments", format!("a sequence has more queries than keys: {cu_q:?}, {cu_k:?}")));
+            return Err(Error::argument(
+                "segments",
+                format!("a sequence has more queries than keys: {cu_q:?}, {cu_k:?}"),
+            ));
         }
         Ok(Self { cu_q: cu_q.to_vec(), cu_k: cu_k.to_vec() })
     }

@@ -4,12 +4,15 @@
 //! function over [`Tensor`]s; the f32 CPU code there is the reference that later kernels are tested against.
 //! Callers never see where memory lives: they hold [`Tensor`], [`Indices`] and [`Segments`].
 
+mod cpu;
 mod device;
 mod dtype;
 mod error;
 mod indices;
 pub mod ops;
 mod tensor;
+#[cfg(test)]
+mod testing;
 
 pub use device::Device;
 pub use dtype::DType;

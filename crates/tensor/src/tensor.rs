@@ -1,5 +1,6 @@
 //! A dense row-major array on a device.
 
+use crate::cpu::buffer::Buffer;
 use crate::{Device, Error, Result};
 
 /// A dense, contiguous, row-major array of f32 compute values on one [`Device`].
@@ -13,7 +14,7 @@ pub struct Tensor {
 
 #[derive(Clone, Debug)]
 enum Storage {
-    Cpu(Vec<f32>),
+    Cpu(Buffer),
 }
 
 impl Tensor {
@@ -21,7 +22,7 @@ impl Tensor {
     pub fn zeros(device: &Device, shape: &[usize]) -> Self {
         let len = shape.iter().product();
         let storage = match device {
-            Device::Cpu => Storage::Cpu(vec![0.0; len]),
+            Device::Cpu => Storage::Cpu(Buffer::zeros(len)),
         };
         Self { storage, shape: shape.to_vec() }
     }
@@ -37,10 +38,15 @@ impl Tensor {
     /// [`Error::Shape`] if the number of values is not the product of `shape`.
     pub fn from_vec(device: &Device, data: Vec<f32>, shape: &[usize]) -> Result<Self> {
         if data.len() != shape.iter().product::<usize>() {
-            return Err(Error::shape("from_vec", "data", format!("{} values for {shape:?}", shape.iter().product::<usize>()), &[data.len()]));
+            return Err(Error::shape(
+                "from_vec",
+                "data",
+                format!("{} values for {shape:?}", shape.iter().product::<usize>()),
+                &[data.len()],
+            ));
         }
         let storage = match device {
-            Device::Cpu => Storage::Cpu(data),
+            Device::Cpu => Storage::Cpu(data.into()),
         };
         Ok(Self { storage, shape: shape.to_vec() })
     }
@@ -92,7 +98,7 @@ impl Tensor {
     /// A host copy of all values, row-major.
     pub fn to_vec(&self) -> Vec<f32> {
         match &self.storage {
-            Storage::Cpu(data) => data.clone(),
+            Storage::Cpu(data) => data.to_vec(),
         }
     }
 
@@ -131,8 +137,26 @@ impl Tensor {
         }
     }
 
+    /// A tensor whose values are whatever was in its memory; an op overwrites them all.
+    pub(crate) fn unset(device: &Device, shape: &[usize]) -> Self {
+        let storage = match device {
+            Device::Cpu => Storage::Cpu(Buffer::unset(shape.iter().product())),
+        };
+        Self { storage, shape: shape.to_vec() }
+    }
+
+    /// [`Tensor::unset`] with the shape and device of `self`.
+    pub(crate) fn unset_like(&self) -> Self {
+        Self::unset(&self.device(), &self.shape)
+    }
+
     /// Checks that the shape is exactly `expected`.
     pub(crate) fn expect(&self, op: &'static str, what: &'static str, expected: &[usize]) -> Result<()> {
         if self.shape == expected { Ok(()) } else { Err(Error::shape(op, what, format!("{expected:?}"), &self.shape)) }
+    }
+
+    /// Checks that the tensor is a matrix `(N, width)` in row-major terms, whatever its leading dimensions.
+    pub(crate) fn expect_cols(&self, op: &'static str, what: &'static str, width: usize) -> Result<()> {
+        if self.cols() == width { Ok(()) } else { Err(Error::shape(op, what, format!("(.., {width})"), &self.shape)) }
     }
 }

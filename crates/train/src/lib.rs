@@ -1,1 +1,31 @@
-//! Supervised fine-tuning: plan, loader, step, schedule, checkpoint.
+//! Supervised fine-tuning: a config becomes a [`Plan`], a plan becomes a run, a run becomes checkpoints and logs.
+//!
+//! Read [`run()`] first: it shows the whole loop. Annotations are never parsed here; a sample is a conversation and
+//! its media. Nothing is printed: a caller watches through a [`MetricSink`].
+
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod data;
+mod error;
+mod loader;
+mod logs;
+mod metrics;
+mod optimizer;
+mod order;
+mod plan;
+mod run;
+pub mod schedule;
+mod sft_toml;
+mod source;
+mod step;
+
+pub use checkpoint::{Checkpoints, Damaged};
+pub use data::Data;
+pub use error::{Error, Result};
+pub use metrics::{MetricSink, RunSummary, StepMetrics, StepTiming};
+pub use order::{Order, SampleRef, Timeline};
+pub use plan::{CheckpointPlan, DatasetPlan, ExportDType, Plan, Recipe, ResumeFrom};
+pub use run::run;
+pub use sft_toml::{NonFinite, SftToml};
+pub use source::{Source, known_keys, parse_config, read_config};

@@ -24,7 +24,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 resize(&frame, w.parse()?, h.parse()?, kernel)?;
                 best = best.min(cpu_ms() - start);
             }
-            println!(r#"{{"resize":"{kernel:?}","from":"{}x{}","to":"{w}x{h}","cpu_ms":{best:.2}}}"#, frame.width, frame.height);
+            println!(
+                r#"{{"resize":"{kernel:?}","from":"{}x{}","to":"{w}x{h}","cpu_ms":{best:.2}}}"#,
+                frame.width, frame.height
+            );
         }
     }
     Ok(())

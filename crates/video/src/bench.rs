@@ -35,7 +35,13 @@ pub struct DecodeReport {
 ///
 /// # Errors
 /// As [`decode`].
-pub fn bench_decode(path: &Path, request: &FrameRequest, backend: BackendChoice, limits: &Limits, repeats: u32) -> Result<DecodeReport> {
+pub fn bench_decode(
+    path: &Path,
+    request: &FrameRequest,
+    backend: BackendChoice,
+    limits: &Limits,
+    repeats: u32,
+) -> Result<DecodeReport> {
     let measure = || {
         let (wall, cpu) = (Instant::now(), cpu_ms());
         let clip = decode(path, request, backend, limits)?;

@@ -81,7 +81,11 @@ impl Disposal {
                     _ => continue,
                 },
                 Codec::Hevc => match first >> 1 & 0x3f {
-                    kind @ 0..=31 => kind <= 14 && kind.is_multiple_of(2) && rest.first().is_some_and(|byte| (byte & 7).saturating_sub(1) >= self.temporal_id_max),
+                    kind @ 0..=31 => {
+                        kind <= 14
+                            && kind.is_multiple_of(2)
+                            && rest.first().is_some_and(|byte| (byte & 7).saturating_sub(1) >= self.temporal_id_max)
+                    }
                     _ => continue,
                 },
                 _ => return false,

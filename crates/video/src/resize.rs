@@ -28,7 +28,12 @@ pub fn resize(frame: &RgbFrame, width: u32, height: u32, kernel: ResizeKernel) -
     let sides = [frame.width, frame.height, width, height];
     let wrong_side = sides.iter().any(|side| !(1..=0xffff).contains(side));
     if wrong_side || frame.data.len() as u64 != 3 * u64::from(frame.width) * u64::from(frame.height) {
-        return Err(Error::InvalidPicture(format!("cannot resize {}x{} with {} bytes to {width}x{height}", frame.width, frame.height, frame.data.len())));
+        return Err(Error::InvalidPicture(format!(
+            "cannot resize {}x{} with {} bytes to {width}x{height}",
+            frame.width,
+            frame.height,
+            frame.data.len()
+        )));
     }
     let data = pulp::Arch::new().dispatch(Job { frame, width: width as usize, height: height as usize, kernel });
     Ok(RgbFrame { width, height, data })
@@ -48,7 +53,8 @@ impl pulp::WithSimd for Job<'_> {
     // Everything below must be inlined here to be compiled for the extension.
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _simd: S) -> Vec<u8> {
-        let (source, from_width, from_height) = (&self.frame.data, self.frame.width as usize, self.frame.height as usize);
+        let (source, from_width, from_height) =
+            (&self.frame.data, self.frame.width as usize, self.frame.height as usize);
         let fixed = |precision: fn(f64) -> u32| {
             let columns = Fixed::new(&taps_f64(from_width, self.width), precision);
             let rows = Fixed::new(&taps_f64(from_height, self.height), precision);
@@ -56,7 +62,12 @@ impl pulp::WithSimd for Job<'_> {
         };
         let (columns, rows) = match self.kernel {
             ResizeKernel::TorchF32 => {
-                return torch_f32(source, &taps_f32(from_width, self.width), &taps_f32(from_height, self.height), from_width);
+                return torch_f32(
+                    source,
+                    &taps_f32(from_width, self.width),
+                    &taps_f32(from_height, self.height),
+                    from_width,
+                );
             }
             ResizeKernel::TorchvisionU8 => fixed(sixteen_bit_precision),
             ResizeKernel::Pil => fixed(|_| 22),
@@ -205,7 +216,10 @@ impl Fixed {
         let largest = taps.iter().flat_map(|taps| &taps.weights).copied().fold(0.0, f64::max);
         let precision = precision(largest);
         let scale = f64::from(1u32 << precision);
-        let fixed = |taps: &Taps<f64>| Taps { start: taps.start, weights: taps.weights.iter().map(|weight| (weight * scale).round() as i32).collect() };
+        let fixed = |taps: &Taps<f64>| Taps {
+            start: taps.start,
+            weights: taps.weights.iter().map(|weight| (weight * scale).round() as i32).collect(),
+        };
         Self { taps: taps.iter().map(fixed).collect(), precision }
     }
 }

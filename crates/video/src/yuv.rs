@@ -138,7 +138,8 @@ fn convert_block(y: &[u8; BLOCK], u: &[u8; BLOCK / 2], v: &[u8; BLOCK / 2], rgb:
     for i in 0..BLOCK / 2 {
         let u = (i16::from(u[i]) << 3) - (128 << 3);
         let v = (i16::from(v[i]) << 3) - (128 << 3);
-        let (red, green, blue) = (mul_high(v, f.v_to_r), mul_high(u, f.u_to_g) + mul_high(v, f.v_to_g), mul_high(u, f.u_to_b));
+        let (red, green, blue) =
+            (mul_high(v, f.v_to_r), mul_high(u, f.u_to_g) + mul_high(v, f.v_to_g), mul_high(u, f.u_to_b));
         (to_red[2 * i], to_red[2 * i + 1]) = (red, red);
         (to_green[2 * i], to_green[2 * i + 1]) = (green, green);
         (to_blue[2 * i], to_blue[2 * i + 1]) = (blue, blue);
@@ -161,7 +162,11 @@ mod tests {
             let (y, u, v) = (vec![yuv[0]; width * height], vec![yuv[1]; width * height], vec![yuv[2]; width * height]);
             let picture = Yuv420 { width, height, y: &y, u: &u, v: &v, y_stride: width, uv_stride: width.div_ceil(2) };
             let rgb = to_rgb(&picture, colour).unwrap();
-            assert!(rgb.data.chunks(3).all(|pixel| pixel == expect), "{yuv:?} {colour:?} {width}x{height}: {:?}", &rgb.data[..3]);
+            assert!(
+                rgb.data.chunks(3).all(|pixel| pixel == expect),
+                "{yuv:?} {colour:?} {width}x{height}: {:?}",
+                &rgb.data[..3]
+            );
         }
     }
 

@@ -3,12 +3,6 @@
 //! Shape legend: `N` rows, `I`/`O` input/output width, `T` packed tokens, `H` query heads, `K` key/value heads,
 //! `D` head width, `C` model width, `F` MLP width, `V` vocabulary, `P` patches.
 
-/// Ops without a file yet return this.
-#[allow(dead_code)]
-fn missing<T>(op: &'static str) -> crate::Result<T> {
-    Err(crate::Error::argument(op, "not written yet"))
-}
-
 pub mod attention;
 pub mod disentangled_attention;
 pub mod elementwise;

@@ -25,7 +25,8 @@ pub(super) fn open(source: Source, head: &[u8], limits: &Limits) -> Result<Opene
         return Err(Error::NoVideoStream { path: reader.source.path, found });
     };
     reader.track = entry.track_number().get();
-    reader.prefix = stripped_header(entry).map_err(|what| Error::NotAVideo { path: reader.source.path.clone(), reason: what.into() })?;
+    reader.prefix = stripped_header(entry)
+        .map_err(|what| Error::NotAVideo { path: reader.source.path.clone(), reason: what.into() })?;
     let (width, height) = entry.video().map_or((0, 0), |video| (video.pixel_width().get(), video.pixel_height().get()));
     let default_duration_ns = entry.default_duration().map(std::num::NonZeroU64::get);
     let mut track = Track {
@@ -43,17 +44,25 @@ pub(super) fn open(source: Source, head: &[u8], limits: &Limits) -> Result<Opene
     };
     let mut data = Vec::new();
     while let Some((pts, key)) = reader.next_packet(&mut data)? {
-        let key = key.unwrap_or_else(|| nal::is_random_access(&track.codec, &data, nal::length_size(&track.codec, &track.config)));
+        let key = key.unwrap_or_else(|| {
+            nal::is_random_access(&track.codec, &data, nal::length_size(&track.codec, &track.config))
+        });
         track.packets.push(Packet { pts, offset: 0, size: data.len() as u32, key, shown: true });
         if track.packets.len() as u64 > limits.frames_max {
             let value = track.packets.len() as u64;
-            return Err(Error::LimitExceeded { path: reader.source.path, what: "the number of frames", value, max: limits.frames_max });
+            return Err(Error::LimitExceeded {
+                path: reader.source.path,
+                what: "the number of frames",
+                value,
+                max: limits.frames_max,
+            });
         }
     }
     if track.packets.is_empty() {
         return Err(Error::NoFrames { path: reader.source.path });
     }
-    track.fps = default_duration_ns.map_or_else(|| measured_rate(&track), |ns| approximate(Rational { num: 1_000_000_000, den: ns }, 30_000));
+    track.fps = default_duration_ns
+        .map_or_else(|| measured_rate(&track), |ns| approximate(Rational { num: 1_000_000_000, den: ns }, 30_000));
     reader.rewind()?;
     Ok(Opened { track, reader: Box::new(reader) })
 }
@@ -96,7 +105,9 @@ fn measured_rate(track: &Track) -> Rational {
     let times = || track.packets.iter().map(|packet| packet.pts);
     let span = times().max().unwrap_or(0).saturating_sub(times().min().unwrap_or(0));
     match u64::try_from(span) {
-        Ok(span @ 1..) => approximate(Rational { num: (track.packets.len() as u64 - 1) * track.timescale, den: span }, 30_000),
+        Ok(span @ 1..) => {
+            approximate(Rational { num: (track.packets.len() as u64 - 1) * track.timescale, den: span }, 30_000)
+        }
         _ => Rational { num: 25, den: 1 },
     }
 }
@@ -107,7 +118,10 @@ fn approximate(exact: Rational, max: u64) -> Rational {
     let (mut before, mut best) = ((0u64, 1u64), (1u64, 0u64));
     while d != 0 {
         let whole = n / d;
-        let next = (whole.saturating_mul(best.0).saturating_add(before.0), whole.saturating_mul(best.1).saturating_add(before.1));
+        let next = (
+            whole.saturating_mul(best.0).saturating_add(before.0),
+            whole.saturating_mul(best.1).saturating_add(before.1),
+        );
         if next.0 > max || next.1 > max {
             break;
         }
@@ -178,7 +192,9 @@ fn broken(source: &Source, error: &DemuxError) -> Error {
             let what = format!("an element says it is {declared} bytes long, but only {available} are left");
             Error::Truncated { path: source.path.clone(), what }
         }
-        DemuxError::IoError(_) => Error::Truncated { path: source.path.clone(), what: "the file ends inside its headers".into() },
+        DemuxError::IoError(_) => {
+            Error::Truncated { path: source.path.clone(), what: "the file ends inside its headers".into() }
+        }
         other => Error::NotAVideo { path: source.path.clone(), reason: format!("damaged Matroska structure: {other}") },
     }
 }

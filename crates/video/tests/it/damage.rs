@@ -73,7 +73,7 @@ fn limits_are_checked_before_decoding() {
 #[test]
 fn unsupported_codecs_are_named() {
     let mut bytes = clip_bytes();
-    let at = bytes.windows(4).position(|window| window == b"avc1" ).unwrap();
+    let at = bytes.windows(4).position(|window| window == b"avc1").unwrap();
     let at = at + 4 + bytes[at + 4..].windows(4).position(|window| window == b"avc1").unwrap();
     bytes[at..at + 4].copy_from_slice(b"av01");
     let folder = tempfile::tempdir().unwrap();
@@ -91,7 +91,8 @@ fn too_few_frames_is_an_error_that_names_the_clip() {
     let path = folder.path().join("short.mp4");
     write_clip(&path, 64, 48, FPS, 7);
     for backend in crate::backends() {
-        let error = decode(&path, &FrameRequest::whole(FrameSampling::Count(16)), backend, &Limits::default()).unwrap_err();
+        let error =
+            decode(&path, &FrameRequest::whole(FrameSampling::Count(16)), backend, &Limits::default()).unwrap_err();
         assert!(matches!(error, Error::FrameCount { nframes: 16, total_frames: 7, .. }), "{error}");
         assert!(error.to_string().contains("short.mp4"));
     }

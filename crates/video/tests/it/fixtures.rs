@@ -28,7 +28,10 @@ fn hard_cases_give_the_right_frames() {
     let Some(folder) = fixtures() else { return };
     // Name, frames of the stream, width and height as shown.
     let check = |name: &str, total_frames: u64, size: (u32, u32), backends: &[BackendChoice]| {
-        let clips: Vec<SampledClip> = backends.iter().map(|&backend| sample(name, &folder, backend).unwrap_or_else(|e| panic!("{backend:?}: {e}"))).collect();
+        let clips: Vec<SampledClip> = backends
+            .iter()
+            .map(|&backend| sample(name, &folder, backend).unwrap_or_else(|e| panic!("{backend:?}: {e}")))
+            .collect();
         for clip in &clips {
             assert_eq!((clip.total_frames, clip.damaged), (total_frames, 0), "{name} {}", clip.backend);
             assert_eq!((clip.frames[0].width, clip.frames[0].height), size, "{name} {}", clip.backend);
@@ -37,7 +40,16 @@ fn hard_cases_give_the_right_frames() {
         }
     };
     let all = crate::backends();
-    for (name, frames) in [("h264_g30_faststart", 90), ("hevc", 90), ("fragmented", 92), ("bt709_fullrange", 90), ("vfr", 38), ("editlist", 62), ("with_audio", 62), ("short7frames", 7)] {
+    for (name, frames) in [
+        ("h264_g30_faststart", 90),
+        ("hevc", 90),
+        ("fragmented", 92),
+        ("bt709_fullrange", 90),
+        ("vfr", 38),
+        ("editlist", 62),
+        ("with_audio", 62),
+        ("short7frames", 7),
+    ] {
         check(&format!("{name}.mp4"), frames, (1920, 1080), &all);
     }
     check("rotate90.mp4", 92, (1080, 1920), &all);
@@ -62,7 +74,13 @@ fn hard_cases_give_the_right_errors() {
             check("hevc10.mp4", |e| matches!(e, Error::UnsupportedCodec { .. }));
             check("av1.mp4", |e| matches!(e, Error::UnsupportedCodec { .. }));
         }
-        let damaged = decode(&folder.join("corrupt_middle.mp4"), &FrameRequest::whole(FrameSampling::Count(16)), backend, &Limits::default()).unwrap();
+        let damaged = decode(
+            &folder.join("corrupt_middle.mp4"),
+            &FrameRequest::whole(FrameSampling::Count(16)),
+            backend,
+            &Limits::default(),
+        )
+        .unwrap();
         assert!(damaged.damaged > 0, "{backend:?}");
     }
     let info = probe(&folder.join("rotate90.mp4"), &Limits::default()).unwrap();

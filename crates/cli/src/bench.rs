@@ -1,0 +1,219 @@
+//! `roadscribe bench`: measurements, one JSON line each.
+
+use crate::Outcome;
+use clap::{Subcommand, ValueEnum};
+use models::{Grads, Preset, Remat, SpecialTokens, StepWork, Vlm, VlmConfig, preset_config};
+use processor::{GridThw, PackedInput, VisionTokenIds, VlmInput, pack, positions};
+use serde_json::json;
+use std::{process::ExitCode, time::Instant};
+use tensor::{
+    Device, Tensor,
+    ops::{linear, optimizer},
+};
+
+/// Flags of `roadscribe bench`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand, Debug)]
+enum What {
+    /// A training step of a random model on the recipe's shape, against the rate of its own matrix products
+    Sft(SftArgs),
+}
+
+#[derive(clap::Args, Debug)]
+struct SftArgs {
+    /// Size of the model; the CPU engine is meant for debug
+    #[arg(long, value_enum, default_value_t = Size::Debug)]
+    size: Size,
+    /// Samples a step
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    batch: usize,
+    /// Frames a sample, 448x736 each
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    frames: u32,
+    /// Words a sample beside the video, half of them labelled
+    #[arg(long, value_name = "N", default_value_t = 424)]
+    text: usize,
+    /// Keep only the input of every block and run it again in the backward
+    #[arg(long)]
+    recompute: bool,
+    /// Measured steps, after one that is not
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    steps: usize,
+}
+
+/// Sizes by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Size {
+    Debug,
+    #[value(name = "2b")]
+    B2,
+    #[value(name = "4b")]
+    B4,
+    #[value(name = "8b")]
+    B8,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args) -> Outcome {
+    match &args.what {
+        What::Sft(args) => sft(args),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Multiplies and adds per second of the linear products of a step, forward and backward, each shape timed on its own.
+fn gemm_rate(work: &StepWork) -> Result<f64, tensor::Error> {
+    let (mut seconds, mut flop) = (0.0, 0.0);
+    for shape in work.linears.iter().filter(|shape| shape.rows > 0) {
+        let fill = |rows: usize, cols: usize| {
+            Tensor::from_vec(
+                &Device::Cpu,
+                (0..rows * cols).map(|i| (i % 97) as f32 * 0.01 - 0.5).collect(),
+                &[rows, cols],
+            )
+        };
+        let (x, weight, dy) =
+            (fill(shape.rows, shape.input)?, fill(shape.output, shape.input)?, fill(shape.rows, shape.output)?);
+        let mut grad = weight.zeros_like();
+        let mut runs = Vec::new();
+        for _ in 0..3 {
+            let begun = Instant::now();
+            linear::forward(&x, &weight, None)?;
+            if shape.products == 3 {
+                linear::backward_input(&dy, &weight)?;
+            }
+            linear::backward_weight(&dy, &x, &mut grad)?;
+            runs.push(begun.elapsed().as_secs_f64());
+        }
+        seconds += median(runs) * shape.count as f64;
+        flop += shape.flop();
+    }
+    Ok(flop / seconds)
+}
+
+/// A batch of the recipe's shape with random words and pixels.
+fn batch(config: &VlmConfig, args: &SftArgs) -> Result<(PackedInput, Vec<usize>), processor::Error> {
+    let grid = GridThw { t: args.frames.div_ceil(2).max(1), h: 28, w: 46 };
+    let visual = (grid.h * grid.w) as usize / config.vision.merge_unit();
+    let word = |i: usize| (i * 31 % 200 + 3) as u32;
+    let mut ids: Vec<u32> = (0..args.text / 4).map(word).collect();
+    for _ in 0..grid.t {
+        ids.push(config.vision_start_token_id);
+        ids.extend(std::iter::repeat_n(config.video_token_id, visual));
+        ids.push(config.vision_end_token_id);
+    }
+    ids.extend((0..args.text - args.text / 4).map(word));
+    let tokens = VisionTokenIds {
+        vision_start: config.vision_start_token_id,
+        vision_end: config.vision_end_token_id,
+        image: config.image_token_id,
+        video: config.video_token_id,
+    };
+    let placed = positions::qwen3_vl(&ids, &[grid], &tokens, config.vision.spatial_merge_size as u32)?;
+    let trained_from = ids.len() - args.text / 2;
+    let labels = ids.iter().enumerate().map(|(i, id)| if i < trained_from { -100 } else { *id as i32 }).collect();
+    let values = grid.patches() * config.vision.patch_values();
+    let sample = VlmInput {
+        labels,
+        position_ids: placed.position_ids,
+        pixel_values: (0..values).map(|i| (i * 7919 % 255) as f32 / 127.5 - 1.0).collect(),
+        grid_thw: vec![grid],
+        rope_delta: placed.rope_delta,
+        input_ids: ids,
+    };
+    let packed = pack(&vec![&sample; args.batch]);
+    Ok((packed, vec![sample.input_ids.len(); args.batch]))
+}
+
+/// One step: gradients, clip, update.
+fn step(
+    model: &mut Vlm,
+    packed: &PackedInput,
+    grads: &mut Grads,
+    moments: &mut [Grads; 2],
+    number: u64,
+) -> Result<f64, models::Error> {
+    grads.fill_zero();
+    let sum = model.forward_backward(packed, 1e-3, grads)?;
+    let mut square = 0.0;
+    for grad in grads.tensors() {
+        square += optimizer::sum_of_squares(grad)?;
+    }
+    let adamw = optimizer::AdamW {
+        lr: 1e-4,
+        beta1: 0.9,
+        beta2: 0.999,
+        eps: 1e-6,
+        weight_decay: 0.01,
+        step: number,
+        grad_scale: (1.0 / (square.sqrt() + 1e-6)).min(1.0) as f32,
+    };
+    let [first, second] = moments;
+    for (((param, grad), m), v) in
+        model.params.tensors_mut().iter_mut().zip(grads.tensors()).zip(first.tensors_mut()).zip(second.tensors_mut())
+    {
+        optimizer::adamw(param, grad, m, v, adamw)?;
+    }
+    Ok(sum.loss / sum.tokens.max(1) as f64)
+}
+
+fn sft(args: &SftArgs) -> Outcome {
+    let preset = match args.size {
+        Size::Debug => Preset::Debug,
+        Size::B2 => Preset::B2,
+        Size::B4 => Preset::B4,
+        Size::B8 => Preset::B8,
+    };
+    // The debug model's vocabulary is that of its built-in tokenizer, about a thousand.
+    let tokens = match preset {
+        Preset::Debug => SpecialTokens {
+            vocab_size: 1024,
+            endoftext: 1016,
+            im_end: 1017,
+            vision_start: 1018,
+            vision_end: 1019,
+            image_pad: 1020,
+            video_pad: 1021,
+        },
+        _ => SpecialTokens::QWEN3,
+    };
+    let config = VlmConfig::parse(&preset_config(preset, tokens).to_string())?;
+    let (packed, sample_tokens) = batch(&config, args)?;
+    let labelled = packed.labels.iter().filter(|label| **label >= 0).count();
+    let work = StepWork::new(&config, &packed.grid_thw, &sample_tokens, labelled);
+    let mut model = Vlm::random(config, 0, &Device::Cpu)?;
+    model.remat = if args.recompute { Remat::Full } else { Remat::None };
+    let mut grads = model.params.zero_grads();
+    let mut moments = [model.params.zero_grads(), model.params.zero_grads()];
+    let mut seconds = Vec::new();
+    let mut loss = step(&mut model, &packed, &mut grads, &mut moments, 1)?;
+    let mut gemm = vec![gemm_rate(&work)?];
+    for number in 0..args.steps {
+        let begun = Instant::now();
+        loss = step(&mut model, &packed, &mut grads, &mut moments, number as u64 + 2)?;
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    gemm.push(gemm_rate(&work)?);
+    let (step_s, gemm_flop_s) = (median(seconds), gemm.iter().sum::<f64>() / gemm.len() as f64);
+    let flop_s = work.flop() / step_s;
+    say!(
+        "{}",
+        json!({
+            "bench": "sft", "device": "cpu", "size": format!("{:?}", args.size).to_lowercase(), "parameters": model.params.count(), "batch": args.batch,
+            "tokens": packed.input_ids.len(), "patches": packed.grid_thw.iter().map(|g| g.patches()).sum::<usize>(), "recompute": args.recompute,
+            "step_s": step_s, "samples_per_s": args.batch as f64 / step_s, "tokens_per_s": packed.input_ids.len() as f64 / step_s,
+            "step_gflop": work.flop() / 1e9, "step_gflop_per_s": flop_s / 1e9, "gemm_gflop_per_s": gemm_flop_s / 1e9,
+            "share_of_gemm_rate": flop_s / gemm_flop_s, "loss": loss, "steps": args.steps,
+        })
+    );
+    Ok(ExitCode::SUCCESS)
+}
