@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Outcome {
     if args.json {
         say!("{}", serde_json::to_string(&report)?);
     } else {
-        print!("{}", report.words());
+        say!("{}", report.words().trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }
