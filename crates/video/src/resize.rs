@@ -35,25 +35,45 @@ pub fn resize(frame: &RgbFrame, width: u32, height: u32, kernel: ResizeKernel) -
             frame.data.len()
         )));
     }
-    let (to_width, to_height) = (width as usize, height as usize);
-    let (from_width, from_height) = (frame.width as usize, frame.height as usize);
-    // Compiled once per vector extension; the best one of this machine runs.
-    let data = pulp::Arch::new().dispatch(|| match kernel {
-        ResizeKernel::TorchF32 => {
-            torch_f32(&frame.data, &taps_f32(from_width, to_width), &taps_f32(from_height, to_height), from_width)
-        }
-        ResizeKernel::TorchvisionU8 => {
-            let columns = Fixed::new(&taps_f64(from_width, to_width), sixteen_bit_precision);
-            let rows = Fixed::new(&taps_f64(from_height, to_height), sixteen_bit_precision);
-            fixed_point(&frame.data, &columns, &rows, from_width)
-        }
-        ResizeKernel::Pil => {
-            let columns = Fixed::new(&taps_f64(from_width, to_width), |_| 22);
-            let rows = Fixed::new(&taps_f64(from_height, to_height), |_| 22);
-            fixed_point(&frame.data, &columns, &rows, from_width)
-        }
-    });
+    let data = pulp::Arch::new().dispatch(Job { frame, width: width as usize, height: height as usize, kernel });
     Ok(RgbFrame { width, height, data })
+}
+
+/// The work, as a type that `pulp` compiles once per vector extension; the best one of this machine runs.
+struct Job<'a> {
+    frame: &'a RgbFrame,
+    width: usize,
+    height: usize,
+    kernel: ResizeKernel,
+}
+
+impl pulp::WithSimd for Job<'_> {
+    type Output = Vec<u8>;
+
+    // Everything below must be inlined here to be compiled for the extension.
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) -> Vec<u8> {
+        let (source, from_width, from_height) =
+            (&self.frame.data, self.frame.width as usize, self.frame.height as usize);
+        let fixed = |precision: fn(f64) -> u32| {
+            let columns = Fixed::new(&taps_f64(from_width, self.width), precision);
+            let rows = Fixed::new(&taps_f64(from_height, self.height), precision);
+            (columns, rows)
+        };
+        let (columns, rows) = match self.kernel {
+            ResizeKernel::TorchF32 => {
+                return torch_f32(
+                    source,
+                    &taps_f32(from_width, self.width),
+                    &taps_f32(from_height, self.height),
+                    from_width,
+                );
+            }
+            ResizeKernel::TorchvisionU8 => fixed(sixteen_bit_precision),
+            ResizeKernel::Pil => fixed(|_| 22),
+        };
+        fixed_point(source, &columns, &rows, from_width)
+    }
 }
 
 /// The source pixels that make one target pixel.

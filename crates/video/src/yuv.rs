@@ -74,20 +74,33 @@ const BLOCK: usize = 32;
 /// Converts a picture. Planes that are too short for the declared size give `None`.
 pub(crate) fn to_rgb(picture: &Yuv420<'_>, colour: Colour) -> Option<RgbFrame> {
     let Yuv420 { width, height, .. } = *picture;
-    let factors = Factors::new(colour);
     let mut data = vec![0u8; width.checked_mul(height)?.checked_mul(3)?];
-    let chroma_width = width.div_ceil(2);
-    // Compiled once per vector extension; the best one of this machine runs.
-    pulp::Arch::new().dispatch(|| {
-        for (row, out) in data.chunks_exact_mut((width * 3).max(1)).enumerate() {
-            let y = picture.y.get(row * picture.y_stride..)?.get(..width)?;
-            let u = picture.u.get(row / 2 * picture.uv_stride..)?.get(..chroma_width)?;
-            let v = picture.v.get(row / 2 * picture.uv_stride..)?.get(..chroma_width)?;
-            row_to_rgb(y, u, v, out, &factors);
+    pulp::Arch::new().dispatch(Job { picture, factors: Factors::new(colour), data: &mut data })?;
+    Some(RgbFrame { width: width as u32, height: height as u32, data })
+}
+
+/// The work, as a type that `pulp` compiles once per vector extension; the best one of this machine runs.
+struct Job<'a> {
+    picture: &'a Yuv420<'a>,
+    factors: Factors,
+    data: &'a mut [u8],
+}
+
+impl pulp::WithSimd for Job<'_> {
+    type Output = Option<()>;
+
+    // Everything below must be inlined here to be compiled for the extension.
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _simd: S) -> Option<()> {
+        let Yuv420 { width, y, u, v, y_stride, uv_stride, .. } = *self.picture;
+        for (row, out) in self.data.chunks_exact_mut((width * 3).max(1)).enumerate() {
+            let y = y.get(row * y_stride..)?.get(..width)?;
+            let u = u.get(row / 2 * uv_stride..)?.get(..width.div_ceil(2))?;
+            let v = v.get(row / 2 * uv_stride..)?.get(..width.div_ceil(2))?;
+            row_to_rgb(y, u, v, out, &self.factors);
         }
         Some(())
-    })?;
-    Some(RgbFrame { width: width as u32, height: height as u32, data })
+    }
 }
 
 /// Converts one row.

@@ -50,9 +50,10 @@ impl FfmpegDecoder {
         let mut context = ff::codec::Context::from_parameters(parameters).map_err(|e| e.to_string())?;
         // One clip a core is faster than several threads a clip, and keeps CPU time honest.
         context.set_threading(ff::codec::threading::Config::count(1));
-        // SAFETY: `context` owns a valid AVCodecContext that is not open yet; the field is a plain integer that users may set.
-        // H.264 streams that do not state their reorder depth make libavcodec guess it and drop late pictures; this stops that.
-        unsafe { (*context.as_mut_ptr()).has_b_frames = REORDER_MAX };
+        if !states_reorder_depth(track) {
+            // SAFETY: `context` owns a valid AVCodecContext that is not open yet; the field is a plain integer that users may set.
+            unsafe { (*context.as_mut_ptr()).has_b_frames = REORDER_MAX };
+        }
         let decoder = context.decoder().open_as(codec).map_err(|e| e.to_string())?;
         Ok(Some(Self { decoder, scaler: None, colour, drained: false }))
     }
@@ -166,6 +167,16 @@ impl PictureDecoder for FfmpegDecoder {
         }
         self.drained = true;
     }
+}
+
+/// Whether libavcodec knows from the headers how many pictures to hold back.
+///
+/// For H.264 streams that do not say so it guesses, and drops pictures that come later than guessed; those streams get
+/// the largest depth. Others do not, because every picture held back is memory that leaves the cache.
+fn states_reorder_depth(track: &Track) -> bool {
+    let sets = rust_h264::nal::parse_avcc_config(&track.config).ok();
+    let info = sets.as_ref().and_then(|sets| rust_h264::nal::parse_sps_info(sets.sps_nals.first()?).ok());
+    track.codec != Codec::H264 || info.is_some_and(|info| info.max_reorder_frames.is_some())
 }
 
 /// libav's number for a codec that the Rust demuxers know.
