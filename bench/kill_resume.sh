@@ -33,6 +33,8 @@ config() {
 dataset_root = "$work/data"
 [custom.vision]
 nframes = 4
+min_pixels = 1024
+max_pixels = 4096
 [train]
 output_dir = "$work/$1"
 resume = true

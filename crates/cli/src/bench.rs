@@ -3,7 +3,7 @@
 use crate::Outcome;
 use clap::{Subcommand, ValueEnum};
 use models::{Grads, Preset, Remat, SpecialTokens, StepWork, Vlm, VlmConfig, preset_config};
-use processor::{GridThw, PackedInput, VlmInput, VisionTokenIds, pack, positions};
+use processor::{GridThw, PackedInput, VisionTokenIds, VlmInput, pack, positions};
 use serde_json::json;
 use std::{process::ExitCode, time::Instant};
 use tensor::{
@@ -74,8 +74,15 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn gemm_rate(work: &StepWork) -> Result<f64, tensor::Error> {
     let (mut seconds, mut flop) = (0.0, 0.0);
     for shape in work.linears.iter().filter(|shape| shape.rows > 0) {
-        let fill = |rows: usize, cols: usize| Tensor::from_vec(&Device::Cpu, (0..rows * cols).map(|i| (i % 97) as f32 * 0.01 - 0.5).collect(), &[rows, cols]);
-        let (x, weight, dy) = (fill(shape.rows, shape.input)?, fill(shape.output, shape.input)?, fill(shape.rows, shape.output)?);
+        let fill = |rows: usize, cols: usize| {
+            Tensor::from_vec(
+                &Device::Cpu,
+                (0..rows * cols).map(|i| (i % 97) as f32 * 0.01 - 0.5).collect(),
+                &[rows, cols],
+            )
+        };
+        let (x, weight, dy) =
+            (fill(shape.rows, shape.input)?, fill(shape.output, shape.input)?, fill(shape.rows, shape.output)?);
         let mut grad = weight.zeros_like();
         let mut runs = Vec::new();
         for _ in 0..3 {
@@ -128,7 +135,13 @@ fn batch(config: &VlmConfig, args: &SftArgs) -> Result<(PackedInput, Vec<usize>)
 }
 
 /// One step: gradients, clip, update.
-fn step(model: &mut Vlm, packed: &PackedInput, grads: &mut Grads, moments: &mut [Grads; 2], number: u64) -> Result<f64, models::Error> {
+fn step(
+    model: &mut Vlm,
+    packed: &PackedInput,
+    grads: &mut Grads,
+    moments: &mut [Grads; 2],
+    number: u64,
+) -> Result<f64, models::Error> {
     grads.fill_zero();
     let sum = model.forward_backward(packed, 1e-3, grads)?;
     let mut square = 0.0;
@@ -145,7 +158,9 @@ fn step(model: &mut Vlm, packed: &PackedInput, grads: &mut Grads, moments: &mut 
         grad_scale: (1.0 / (square.sqrt() + 1e-6)).min(1.0) as f32,
     };
     let [first, second] = moments;
-    for (((param, grad), m), v) in model.params.tensors_mut().iter_mut().zip(grads.tensors()).zip(first.tensors_mut()).zip(second.tensors_mut()) {
+    for (((param, grad), m), v) in
+        model.params.tensors_mut().iter_mut().zip(grads.tensors()).zip(first.tensors_mut()).zip(second.tensors_mut())
+    {
         optimizer::adamw(param, grad, m, v, adamw)?;
     }
     Ok(sum.loss / sum.tokens.max(1) as f64)
@@ -160,7 +175,15 @@ fn sft(args: &SftArgs) -> Outcome {
     };
     // The debug model's vocabulary is that of its built-in tokenizer, about a thousand.
     let tokens = match preset {
-        Preset::Debug => SpecialTokens { vocab_size: 1024, endoftext: 1016, im_end: 1017, vision_start: 1018, vision_end: 1019, image_pad: 1020, video_pad: 1021 },
+        Preset::Debug => SpecialTokens {
+            vocab_size: 1024,
+            endoftext: 1016,
+            im_end: 1017,
+            vision_start: 1018,
+            vision_end: 1019,
+            image_pad: 1020,
+            video_pad: 1021,
+        },
         _ => SpecialTokens::QWEN3,
     };
     let config = VlmConfig::parse(&preset_config(preset, tokens).to_string())?;
@@ -182,12 +205,15 @@ fn sft(args: &SftArgs) -> Outcome {
     gemm.push(gemm_rate(&work)?);
     let (step_s, gemm_flop_s) = (median(seconds), gemm.iter().sum::<f64>() / gemm.len() as f64);
     let flop_s = work.flop() / step_s;
-    println!("{}", json!({
-        "bench": "sft", "device": "cpu", "size": format!("{:?}", args.size).to_lowercase(), "parameters": model.params.count(), "batch": args.batch,
-        "tokens": packed.input_ids.len(), "patches": packed.grid_thw.iter().map(|g| g.patches()).sum::<usize>(), "recompute": args.recompute,
-        "step_s": step_s, "samples_per_s": args.batch as f64 / step_s, "tokens_per_s": packed.input_ids.len() as f64 / step_s,
-        "step_gflop": work.flop() / 1e9, "step_gflop_per_s": flop_s / 1e9, "gemm_gflop_per_s": gemm_flop_s / 1e9,
-        "share_of_gemm_rate": flop_s / gemm_flop_s, "loss": loss, "steps": args.steps,
-    }));
+    say!(
+        "{}",
+        json!({
+            "bench": "sft", "device": "cpu", "size": format!("{:?}", args.size).to_lowercase(), "parameters": model.params.count(), "batch": args.batch,
+            "tokens": packed.input_ids.len(), "patches": packed.grid_thw.iter().map(|g| g.patches()).sum::<usize>(), "recompute": args.recompute,
+            "step_s": step_s, "samples_per_s": args.batch as f64 / step_s, "tokens_per_s": packed.input_ids.len() as f64 / step_s,
+            "step_gflop": work.flop() / 1e9, "step_gflop_per_s": flop_s / 1e9, "gemm_gflop_per_s": gemm_flop_s / 1e9,
+            "share_of_gemm_rate": flop_s / gemm_flop_s, "loss": loss, "steps": args.steps,
+        })
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -72,6 +72,10 @@ impl ClipArgs {
 
     /// The size asked for.
     pub fn budget(&self) -> PixelBudget {
-        PixelBudget::PerFrame { min_pixels: Some(self.min_pixels), max_pixels: Some(self.max_pixels), total_pixels: None }
+        PixelBudget::PerFrame {
+            min_pixels: Some(self.min_pixels),
+            max_pixels: Some(self.max_pixels),
+            total_pixels: None,
+        }
     }
 }

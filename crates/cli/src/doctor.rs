@@ -70,7 +70,7 @@ struct Report {
 pub fn run(args: &Args) -> Outcome {
     let report = Report::of_this_machine(&args.dir);
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        say!("{}", serde_json::to_string(&report)?);
     } else {
         print!("{}", report.words());
     }

@@ -121,7 +121,8 @@ pub fn run(args: &Args) -> Outcome {
     if let TemplateCheck::Different { file, what } = processor.template_check() {
         eprintln!("warning: {file}: the chat template differs from the layout used here: {what}");
     }
-    let weight_hash = ContentHash::from_hex(&folder.content_hash()?).ok_or("the hash of the weights has an unknown form")?;
+    let weight_hash =
+        ContentHash::from_hex(&folder.content_hash()?).ok_or("the hash of the weights has an unknown form")?;
     if let Some(parent) = args.out.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(|e| format!("{}: {e}", parent.display()))?;
     }
@@ -131,15 +132,22 @@ pub fn run(args: &Args) -> Outcome {
         !stop.load(Ordering::Relaxed)
     })?;
     view.bar.finish_and_clear();
-    println!("{}: {} answered, {} failed, {} were there already", args.out.display(), summary.done, summary.failed, summary.skipped);
+    say!(
+        "{}: {} answered, {} failed, {} were there already",
+        args.out.display(),
+        summary.done,
+        summary.failed,
+        summary.skipped
+    );
     if summary.stopped {
-        println!("stopped on request; the same command goes on from here");
+        say!("stopped on request; the same command goes on from here");
     }
     Ok(if summary.failed > 0 || summary.stopped { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
 fn settings(args: &Args) -> Result<Settings, Box<dyn std::error::Error>> {
-    let folder_name = || args.checkpoint.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
+    let folder_name =
+        || args.checkpoint.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
     Ok(Settings {
         model_name: args.model_name.clone().unwrap_or_else(folder_name),
         task: match args.task {
@@ -161,7 +169,11 @@ fn requests(args: &Args) -> Result<Vec<Request>, Box<dyn std::error::Error>> {
     match &args.dataset {
         None => Ok(requests_of_clips(&args.clips, &prompt)),
         Some(list) if list.exists() => Ok(read_requests(list, &prompt)?),
-        Some(list) => Err(format!("--dataset {}: there is no such file or folder, and named data sets are not in this version", list.display()).into()),
+        Some(list) => Err(format!(
+            "--dataset {}: there is no such file or folder, and named data sets are not in this version",
+            list.display()
+        )
+        .into()),
     }
 }
 
@@ -197,7 +209,7 @@ impl View {
                     Answer::Done { text, .. } => format!("{}: {text}", name(&record.media)),
                     Answer::Failed { error } => format!("{}: FAILED: {error}", name(&record.media)),
                 };
-                if self.bar.is_hidden() { println!("{line}") } else { self.bar.println(line) }
+                if self.bar.is_hidden() { say!("{line}") } else { self.bar.println(line) }
             }
         }
     }

@@ -64,21 +64,33 @@ pub fn run(args: &Args) -> Outcome {
     let text = serde_json::to_string_pretty(&config)?;
     let parsed = VlmConfig::parse(&text)?;
     let summary = export_random(&parsed, args.seed, &args.out, args.dtype.into())?;
-    let write = |name: &str, text: &str| weights::write_file_atomic(&args.out.join(name), |out| writeln!(out, "{text}"));
+    let write =
+        |name: &str, text: &str| weights::write_file_atomic(&args.out.join(name), |out| writeln!(out, "{text}"));
     write("config.json", &text)?;
     weights::copy_config(&args.out, &args.out, args.dtype.into())?;
     write("generation_config.json", &serde_json::to_string_pretty(&preset_generation_config(tokens))?)?;
     processor::write_files(&args.out, parsed.family, &tokenizer_json)?;
-    println!("{}: {} parameters, {} bytes of {:?} weights in {} file(s)", args.out.display(), summary.parameters, summary.tensor_bytes, args.dtype, summary.files.len());
+    say!(
+        "{}: {} parameters, {} bytes of {:?} weights in {} file(s)",
+        args.out.display(),
+        summary.parameters,
+        summary.tensor_bytes,
+        args.dtype,
+        summary.files.len()
+    );
     if args.tokenizer.is_none() && preset != Some(Preset::Debug) {
-        println!("note: the tokenizer is the small built-in one; give --tokenizer the tokenizer.json of a published model to use its vocabulary");
+        say!(
+            "note: the tokenizer is the small built-in one; give --tokenizer the tokenizer.json of a published model to use its vocabulary"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn read_config(path: &Path) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
     let names: Vec<&str> = Preset::ALL.iter().map(|(name, _)| *name).collect();
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e} (--config takes {}, or the path of a config.json)", path.display(), names.join(", ")))?;
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        format!("{}: {e} (--config takes {}, or the path of a config.json)", path.display(), names.join(", "))
+    })?;
     Ok(serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?)
 }
 

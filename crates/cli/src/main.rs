@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 use std::{
     error::Error,
+    io::Write,
     process::ExitCode,
     sync::{
         Arc,
@@ -10,8 +11,16 @@ use std::{
     },
 };
 
+/// Prints a line to standard output. A reader that has gone away (`| head`) ends the program, quietly.
+macro_rules! say {
+    ($($arg:tt)*) => {
+        $crate::say_line(&format!($($arg)*))
+    };
+}
+
 mod bench;
 mod clip_args;
+mod demo;
 mod doctor;
 mod infer;
 mod init;
@@ -36,6 +45,8 @@ enum Command {
     Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
+    /// Make a small training set of the synthetic driving world
+    Demo(demo::Args),
     /// Measure: one JSON line a measurement
     Bench(bench::Args),
     /// Say what this machine can run, and what is missing
@@ -51,6 +62,7 @@ fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
@@ -77,4 +89,12 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
         eprintln!("\nstopping after the current step; once more to stop at once");
     })?;
     Ok(stop)
+}
+
+/// What [`say!`] calls.
+fn say_line(line: &str) {
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{line}") {
+        let gone = error.kind() == std::io::ErrorKind::BrokenPipe;
+        std::process::exit(if gone { 0 } else { 1 });
+    }
 }

@@ -1,7 +1,9 @@
 //! `roadscribe probe`: what a clip is, and what a model would see of it.
 
 use crate::{Outcome, clip_args::ClipArgs};
-use processor::{Family, FrameSize, Processor, SpecialIds, Tokenizer, VideoInput, VisionConfig, builtin_tokenizer_json, timestamps};
+use processor::{
+    Family, FrameSize, Processor, SpecialIds, Tokenizer, VideoInput, VisionConfig, builtin_tokenizer_json, timestamps,
+};
 use serde_json::{Map, Value, json};
 use std::{
     collections::BTreeMap,
@@ -42,7 +44,7 @@ pub fn run(args: &Args) -> Outcome {
         let plan = info.as_ref().map_err(ToString::to_string).and_then(|info| plan(&processor, info, &args.clip));
         failed |= info.is_err();
         match args.json {
-            true => println!("{}", as_json(clip, &info, &plan, &processor)),
+            true => say!("{}", as_json(clip, &info, &plan, &processor)),
             false => print_words(clip, &info, &plan, &processor),
         }
         if let Some(file) = &args.dump {
@@ -57,14 +59,21 @@ fn plan(processor: &Processor, info: &ClipInfo, args: &ClipArgs) -> Result<Video
     let indices = video::frame_indices(info.frames, info.fps, &args.request()).map_err(|e| e.to_string())?;
     let turned = info.rotation % 180 != 0;
     let (width, height) = if turned { (info.height, info.width) } else { (info.width, info.height) };
-    processor.planned(FrameSize { height, width }, &indices, Some(info.fps.to_f64()), &args.budget()).map_err(|e| e.to_string())
+    processor
+        .planned(FrameSize { height, width }, &indices, Some(info.fps.to_f64()), &args.budget())
+        .map_err(|e| e.to_string())
 }
 
 fn seconds(processor: &Processor, plan: &VideoInput) -> Vec<f64> {
     timestamps(&plan.frame_indices, plan.source_fps, processor.vision().temporal_patch_size as usize)
 }
 
-fn as_json(clip: &Path, info: &video::Result<ClipInfo>, plan: &Result<VideoInput, String>, processor: &Processor) -> Value {
+fn as_json(
+    clip: &Path,
+    info: &video::Result<ClipInfo>,
+    plan: &Result<VideoInput, String>,
+    processor: &Processor,
+) -> Value {
     let mut line = Map::new();
     line.insert("clip".into(), json!(clip.display().to_string()));
     let info = match info {
@@ -103,16 +112,43 @@ fn print_words(clip: &Path, info: &video::Result<ClipInfo>, plan: &Result<VideoI
         }
         Ok(info) => info,
     };
-    println!("{}", clip.display());
-    println!("  {} in {}, {}x{}, {} bit, {}", info.codec, info.container, info.width, info.height, info.bit_depth, info.streams.join(" + "));
-    println!("  {} frames in {:.3} s, {}/{} = {:.3} frames/s", info.frames, info.duration_ms as f64 / 1000.0, info.fps.num, info.fps.den, info.fps.to_f64());
-    println!("  {} key frame(s), rotation {}, colour matrix {}, range {:?}", info.key_frames.len(), info.rotation, info.colour.matrix, info.colour.range);
+    say!("{}", clip.display());
+    say!(
+        "  {} in {}, {}x{}, {} bit, {}",
+        info.codec,
+        info.container,
+        info.width,
+        info.height,
+        info.bit_depth,
+        info.streams.join(" + ")
+    );
+    say!(
+        "  {} frames in {:.3} s, {}/{} = {:.3} frames/s",
+        info.frames,
+        info.duration_ms as f64 / 1000.0,
+        info.fps.num,
+        info.fps.den,
+        info.fps.to_f64()
+    );
+    say!(
+        "  {} key frame(s), rotation {}, colour matrix {}, range {:?}",
+        info.key_frames.len(),
+        info.rotation,
+        info.colour.matrix,
+        info.colour.range
+    );
     match plan {
-        Err(error) => println!("  a model cannot see it so: {error}"),
+        Err(error) => say!("  a model cannot see it so: {error}"),
         Ok(plan) => {
             let times: Vec<String> = seconds(processor, plan).iter().map(|t| format!("{t:.1}")).collect();
-            println!("  a model sees frames {:?}", plan.frame_indices);
-            println!("  each {}x{}, {} vision tokens, at {} s", plan.resized_width, plan.resized_height, processor.token_count(plan.grid_thw), times.join(", "));
+            say!("  a model sees frames {:?}", plan.frame_indices);
+            say!(
+                "  each {}x{}, {} vision tokens, at {} s",
+                plan.resized_width,
+                plan.resized_height,
+                processor.token_count(plan.grid_thw),
+                times.join(", ")
+            );
         }
     }
 }
@@ -130,6 +166,12 @@ fn dump(processor: &Processor, clip: &Path, args: &Args, file: &Path) -> Result<
         ("damaged".to_owned(), decoded.damaged.to_string()),
     ]);
     weights::save_tensors(file, &[Entry::new("pixel_values_videos", &patches)], &metadata)?;
-    eprintln!("{}: {} frames decoded by the {} back-end, {} damaged", file.display(), decoded.frames_decoded, decoded.backend, decoded.damaged);
+    eprintln!(
+        "{}: {} frames decoded by the {} back-end, {} damaged",
+        file.display(),
+        decoded.frames_decoded,
+        decoded.backend,
+        decoded.damaged
+    );
     Ok(())
 }

@@ -53,13 +53,13 @@ fn dry_run(plan: &Plan) -> Outcome {
     let data = Data::open(plan)?;
     let sizes = data.sizes();
     let timeline = Timeline::new(&plan.recipe, &sizes);
-    println!("{}", serde_json::to_string_pretty(plan)?);
+    say!("{}", serde_json::to_string_pretty(plan)?);
     for (dataset, size) in plan.recipe.datasets.iter().zip(sizes) {
         let name = if dataset.name.is_empty() { "data set" } else { &dataset.name };
         let share = dataset.weight.map(|weight| format!(", drawn with probability {weight:.3}")).unwrap_or_default();
-        println!("{name}: {size} samples{share}");
+        say!("{name}: {size} samples{share}");
     }
-    println!(
+    say!(
         "{} steps of {} samples: {} epochs of {} samples, warm-up {} steps, peak learning rate {:e}",
         timeline.steps_total,
         plan.recipe.global_batch,
@@ -68,18 +68,24 @@ fn dry_run(plan: &Plan) -> Outcome {
         plan.recipe.schedule.warmup_steps(timeline.steps_total),
         plan.recipe.schedule.lr,
     );
-    println!("nothing was trained (--dry-run)");
+    say!("nothing was trained (--dry-run)");
     Ok(ExitCode::SUCCESS)
 }
 
 fn print_summary(summary: &RunSummary) {
     let loss = summary.loss_avg.map(|loss| format!(", loss {loss:.4}")).unwrap_or_default();
-    println!("step {}/{}{loss}; {} samples, {} rejected", summary.step, summary.steps_total, summary.samples, summary.rejected);
+    say!(
+        "step {}/{}{loss}; {} samples, {} rejected",
+        summary.step,
+        summary.steps_total,
+        summary.samples,
+        summary.rejected
+    );
     if let Some(checkpoint) = &summary.checkpoint {
-        println!("checkpoint: {}", checkpoint.display());
+        say!("checkpoint: {}", checkpoint.display());
     }
     if summary.step < summary.steps_total {
-        println!("not finished; the same command with train.resume = true goes on from here");
+        say!("not finished; the same command with train.resume = true goes on from here");
     }
 }
 
@@ -102,7 +108,7 @@ impl MetricSink for Console {
     fn start(&mut self, plan: &Plan, timeline: &Timeline, step: u64) {
         self.steps_total = timeline.steps_total;
         let from = if step > 0 { format!("going on after step {step}") } else { "starting".to_owned() };
-        println!(
+        say!(
             "{from}: {} steps of {} samples into {}",
             timeline.steps_total,
             plan.recipe.global_batch,
@@ -113,7 +119,7 @@ impl MetricSink for Console {
     fn step(&mut self, metrics: &StepMetrics, timing: &StepTiming) {
         let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
         let skipped = if metrics.updated { "" } else { "  (weights not updated)" };
-        println!(
+        say!(
             "step {}/{}  loss {}  grad norm {}  lr {:.3e}  {:.2} s + {:.2} s waiting for data  {:.0} tokens/s{skipped}",
             metrics.step,
             self.steps_total,
@@ -137,7 +143,7 @@ impl MetricSink for Console {
     }
 
     fn saved(&mut self, dir: &Path) {
-        println!("saved {}", dir.display());
+        say!("saved {}", dir.display());
     }
 
     fn note(&mut self, message: &str) {

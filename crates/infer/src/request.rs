@@ -37,7 +37,10 @@ struct Line {
 
 /// Requests for clips given one by one, each with the default prompt; the id is the path.
 pub fn requests_of_clips(clips: &[PathBuf], prompt: &Prompt) -> Vec<Request> {
-    clips.iter().map(|path| with_prompt(path.display().to_string(), path.display().to_string(), path.clone(), prompt)).collect()
+    clips
+        .iter()
+        .map(|path| with_prompt(path.display().to_string(), path.display().to_string(), path.clone(), prompt))
+        .collect()
 }
 
 /// Reads a list: `FILE.jsonl` (a line `{"video": path, "id"?, "prompt"?, "system"?}`), a `meta.json`, or a folder that
@@ -53,13 +56,21 @@ pub fn read_requests(list: &Path, prompt: &Prompt) -> Result<Vec<Request>> {
         true => read_jsonl(&list, &root, prompt)?,
         false => {
             let samples = records::read_meta(&list)?;
-            samples.iter().enumerate().map(|(i, sample)| of_sample(&list, i + 1, sample, &root, prompt)).collect::<Result<_>>()?
+            samples
+                .iter()
+                .enumerate()
+                .map(|(i, sample)| of_sample(&list, i + 1, sample, &root, prompt))
+                .collect::<Result<_>>()?
         }
     };
     let mut ids = std::collections::HashSet::new();
     match requests.iter().position(|r: &Request| !ids.insert(r.id.clone())) {
         None => Ok(requests),
-        Some(at) => Err(Error::Line { path: list, line: at + 1, message: format!("id `{}` was used before; ids must be unique", requests[at].id) }),
+        Some(at) => Err(Error::Line {
+            path: list,
+            line: at + 1,
+            message: format!("id `{}` was used before; ids must be unique", requests[at].id),
+        }),
     }
 }
 
@@ -98,10 +109,15 @@ fn of_sample(list: &Path, entry: usize, sample: &Sample, root: &DataRoot, prompt
     if let Target::Conversation(turns) = &sample.target {
         let text = |role: Role| {
             let turn = turns.iter().take_while(|t| t.role != Role::Assistant).find(|t| t.role == role);
-            turn.map(|turn| turn.content.iter().filter_map(|part| match part {
-                records::Part::Text(text) => Some(text.as_str()),
-                records::Part::Media(_) => None,
-            }).collect::<String>())
+            turn.map(|turn| {
+                turn.content
+                    .iter()
+                    .filter_map(|part| match part {
+                        records::Part::Text(text) => Some(text.as_str()),
+                        records::Part::Media(_) => None,
+                    })
+                    .collect::<String>()
+            })
         };
         request.system = text(Role::System).unwrap_or_default();
         request.user = text(Role::User).ok_or_else(|| bad("the conversation has no user turn before the answer"))?;

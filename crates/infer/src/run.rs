@@ -190,10 +190,21 @@ impl Run<'_> {
         Seen { media: request.media.clone(), hash, clip }
     }
 
-    fn generate(&self, request: &Request, clip: &VideoInput, progress: &mut dyn FnMut(Progress) -> bool) -> Result<Outcome> {
+    fn generate(
+        &self,
+        request: &Request,
+        clip: &VideoInput,
+        progress: &mut dyn FnMut(Progress) -> bool,
+    ) -> Result<Outcome> {
         let turns = turns(request);
         let media = std::slice::from_ref(clip);
-        let encoded = self.processor.sample(&turns, media, Purpose::Generate, Overlength::Refuse, self.settings.prompt_tokens_max);
+        let encoded = self.processor.sample(
+            &turns,
+            media,
+            Purpose::Generate,
+            Overlength::Refuse,
+            self.settings.prompt_tokens_max,
+        );
         let input = match encoded {
             Ok(encoded) => encoded.input,
             Err(e) => return Ok(Outcome::Failed { error: e.to_string() }),

@@ -66,7 +66,8 @@ impl Sampler {
             order.truncate(self.sampling.top_k as usize);
         }
         let best = f64::from(logits[*order.first()? as usize]);
-        let weights: Vec<f64> = order.iter().map(|i| ((f64::from(logits[*i as usize]) - best) / self.sampling.temperature).exp()).collect();
+        let weights: Vec<f64> =
+            order.iter().map(|i| ((f64::from(logits[*i as usize]) - best) / self.sampling.temperature).exp()).collect();
         // The smallest set of best tokens whose mass reaches top_p; the best one always stays.
         let limit = self.sampling.top_p * weights.iter().sum::<f64>();
         let mut kept = 0;
@@ -100,8 +101,15 @@ fn argmax(logits: &[f32]) -> Option<u32> {
 mod tests {
     use super::*;
 
-    const GREEDY: Sampling =
-        Sampling { temperature: 0.0, top_p: 1.0, top_k: 0, repetition_penalty: 1.0, presence_penalty: 0.0, max_new_tokens: 8, seed: 1 };
+    const GREEDY: Sampling = Sampling {
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        repetition_penalty: 1.0,
+        presence_penalty: 0.0,
+        max_new_tokens: 8,
+        seed: 1,
+    };
 
     fn check(sampling: Sampling, prompt: &[u32], logits: &[f32], expect: &[u32]) {
         let mut sampler = Sampler::new(sampling, logits.len(), prompt);

@@ -227,7 +227,12 @@ impl VlmConfig {
         let family = match raw.model_type.as_deref() {
             Some("qwen3_vl") => Family::Qwen3Vl,
             Some("qwen2_5_vl") => Family::Qwen2_5Vl,
-            Some(other) => return Err(Error::config("model_type", format!("`{other}` is not supported; qwen3_vl and qwen2_5_vl are"))),
+            Some(other) => {
+                return Err(Error::config(
+                    "model_type",
+                    format!("`{other}` is not supported; qwen3_vl and qwen2_5_vl are"),
+                ));
+            }
             None => return Err(Error::config("model_type", "missing; qwen3_vl or qwen2_5_vl is needed")),
         };
         let raw_text: RawText = serde_json::from_value(raw.text_config.unwrap_or(value))?;
@@ -241,10 +246,16 @@ impl VlmConfig {
         if let VisionKind::Qwen3 { deepstack_visual_indexes, .. } = &vision.kind
             && deepstack_visual_indexes.len() > text.num_hidden_layers
         {
-            return Err(Error::config("vision_config.deepstack_visual_indexes", "there are more features than decoder layers to take them"));
+            return Err(Error::config(
+                "vision_config.deepstack_visual_indexes",
+                "there are more features than decoder layers to take them",
+            ));
         }
         if vision.out_hidden_size != text.hidden_size {
-            return Err(Error::config("vision_config.out_hidden_size", format!("{} differs from the decoder's hidden_size {}", vision.out_hidden_size, text.hidden_size)));
+            return Err(Error::config(
+                "vision_config.out_hidden_size",
+                format!("{} differs from the decoder's hidden_size {}", vision.out_hidden_size, text.hidden_size),
+            ));
         }
         Ok(Self {
             family,
@@ -280,7 +291,8 @@ fn check_dimensions(section: &str, dimensions: &[(&str, usize)]) -> Result<()> {
 
 fn text(family: Family, raw: RawText, top_eos: Option<Vec<u32>>) -> Result<TextConfig> {
     let rope = raw.rope_scaling.as_ref().or(raw.rope_parameters.as_ref());
-    let theta = raw.rope_theta.or(raw.rope_parameters.as_ref().and_then(|r| r.rope_theta)).or(rope.and_then(|r| r.rope_theta));
+    let theta =
+        raw.rope_theta.or(raw.rope_parameters.as_ref().and_then(|r| r.rope_theta)).or(rope.and_then(|r| r.rope_theta));
     let heads = raw.num_attention_heads;
     let kv_heads = raw.num_key_value_heads.unwrap_or(heads);
     let vocab_size = raw.vocab_size.ok_or_else(|| Error::config("text_config.vocab_size", "missing"))?;
@@ -298,13 +310,19 @@ fn text(family: Family, raw: RawText, top_eos: Option<Vec<u32>>) -> Result<TextC
     let head_dim = raw.head_dim.unwrap_or(raw.hidden_size / heads);
     check_dimensions("text_config", &[("head_dim", head_dim)])?;
     if heads % kv_heads != 0 {
-        return Err(Error::config("text_config.num_key_value_heads", format!("{kv_heads} does not divide num_attention_heads {heads}")));
+        return Err(Error::config(
+            "text_config.num_key_value_heads",
+            format!("{kv_heads} does not divide num_attention_heads {heads}"),
+        ));
     }
     if let Some(act) = raw.hidden_act.as_deref().filter(|act| *act != "silu") {
         return Err(Error::config("text_config.hidden_act", format!("`{act}` is not supported; silu is")));
     }
     if let Some(kind) = rope.and_then(|r| r.rope_type.as_deref()).filter(|kind| !["default", "mrope"].contains(kind)) {
-        return Err(Error::config("text_config.rope_scaling.rope_type", format!("`{kind}` is not supported; default and mrope are")));
+        return Err(Error::config(
+            "text_config.rope_scaling.rope_type",
+            format!("`{kind}` is not supported; default and mrope are"),
+        ));
     }
     let (layout, default_section, default_theta) = match family {
         Family::Qwen3Vl => (MropeLayout::Interleaved, vec![24, 20, 20], 5_000_000.0),
@@ -314,7 +332,12 @@ fn text(family: Family, raw: RawText, top_eos: Option<Vec<u32>>) -> Result<TextC
     let mrope_section = <[usize; 3]>::try_from(section)
         .ok()
         .filter(|s| head_dim % 2 == 0 && s.iter().try_fold(0usize, |sum, v| sum.checked_add(*v)) == Some(head_dim / 2))
-        .ok_or_else(|| Error::config("text_config.rope_scaling.mrope_section", format!("three numbers that add up to head_dim/2 = {}/2 are needed", head_dim)))?;
+        .ok_or_else(|| {
+            Error::config(
+                "text_config.rope_scaling.mrope_section",
+                format!("three numbers that add up to head_dim/2 = {}/2 are needed", head_dim),
+            )
+        })?;
     Ok(TextConfig {
         vocab_size,
         hidden_size: raw.hidden_size,
@@ -353,7 +376,12 @@ fn vision(family: Family, raw: RawVision) -> Result<VisionConfig> {
                 hidden_act: match raw.hidden_act.as_deref() {
                     None | Some("gelu_pytorch_tanh") => gelu::Kind::Tanh,
                     Some("gelu") => gelu::Kind::Erf,
-                    Some(act) => return Err(Error::config("vision_config.hidden_act", format!("`{act}` is not supported; gelu_pytorch_tanh and gelu are"))),
+                    Some(act) => {
+                        return Err(Error::config(
+                            "vision_config.hidden_act",
+                            format!("`{act}` is not supported; gelu_pytorch_tanh and gelu are"),
+                        ));
+                    }
                 },
             },
             Family::Qwen2_5Vl => VisionKind::Qwen2_5 {
@@ -382,31 +410,57 @@ fn check_vision(config: &VisionConfig, num_position_embeddings: Option<usize>) -
             ("out_hidden_size", config.out_hidden_size),
         ],
     )?;
-    if config.in_channels > 16 || config.patch_size > 1024 || config.temporal_patch_size > 64 || config.spatial_merge_size > 64 {
-        return Err(Error::config("vision_config", "in_channels, patch_size, temporal_patch_size or spatial_merge_size is implausibly large"));
+    if config.in_channels > 16
+        || config.patch_size > 1024
+        || config.temporal_patch_size > 64
+        || config.spatial_merge_size > 64
+    {
+        return Err(Error::config(
+            "vision_config",
+            "in_channels, patch_size, temporal_patch_size or spatial_merge_size is implausibly large",
+        ));
     }
     // Four angles per head: half of the pairs take the row, half the column.
     if config.hidden_size % config.num_heads != 0 || config.head_dim() % 4 != 0 {
-        return Err(Error::config("vision_config.num_heads", format!("hidden_size {} / num_heads {} must be a multiple of 4", config.hidden_size, config.num_heads)));
+        return Err(Error::config(
+            "vision_config.num_heads",
+            format!("hidden_size {} / num_heads {} must be a multiple of 4", config.hidden_size, config.num_heads),
+        ));
     }
     match &config.kind {
         VisionKind::Qwen3 { position_grid_side, deepstack_visual_indexes, .. } => {
-            if num_position_embeddings.is_some_and(|n| n != position_grid_side * position_grid_side || n == 0 || n > DIMENSION_MAX) {
+            if num_position_embeddings
+                .is_some_and(|n| n != position_grid_side * position_grid_side || n == 0 || n > DIMENSION_MAX)
+            {
                 return Err(Error::config("vision_config.num_position_embeddings", "must be a positive square number"));
             }
-            if (1..deepstack_visual_indexes.len()).any(|i| deepstack_visual_indexes[..i].contains(&deepstack_visual_indexes[i])) {
-                return Err(Error::config("vision_config.deepstack_visual_indexes", format!("{deepstack_visual_indexes:?} names a block twice")));
+            if (1..deepstack_visual_indexes.len())
+                .any(|i| deepstack_visual_indexes[..i].contains(&deepstack_visual_indexes[i]))
+            {
+                return Err(Error::config(
+                    "vision_config.deepstack_visual_indexes",
+                    format!("{deepstack_visual_indexes:?} names a block twice"),
+                ));
             }
             if deepstack_visual_indexes.iter().any(|i| *i >= config.depth) {
-                return Err(Error::config("vision_config.deepstack_visual_indexes", format!("{deepstack_visual_indexes:?} names a block beyond depth {}", config.depth)));
+                return Err(Error::config(
+                    "vision_config.deepstack_visual_indexes",
+                    format!("{deepstack_visual_indexes:?} names a block beyond depth {}", config.depth),
+                ));
             }
         }
         VisionKind::Qwen2_5 { window_size, fullatt_block_indexes, tokens_per_second } => {
             if window_size / config.spatial_merge_size / config.patch_size == 0 {
-                return Err(Error::config("vision_config.window_size", format!("{window_size} is smaller than one merged patch")));
+                return Err(Error::config(
+                    "vision_config.window_size",
+                    format!("{window_size} is smaller than one merged patch"),
+                ));
             }
             if fullatt_block_indexes.iter().any(|i| *i >= config.depth) {
-                return Err(Error::config("vision_config.fullatt_block_indexes", format!("{fullatt_block_indexes:?} names a block beyond depth {}", config.depth)));
+                return Err(Error::config(
+                    "vision_config.fullatt_block_indexes",
+                    format!("{fullatt_block_indexes:?} names a block beyond depth {}", config.depth),
+                ));
             }
             if !tokens_per_second.is_finite() || *tokens_per_second <= 0.0 {
                 return Err(Error::config("vision_config.tokens_per_second", "must be a positive number"));

@@ -64,7 +64,13 @@ impl Decoder {
         Ok(x_tc)
     }
 
-    fn add_deepstack(&self, layer: usize, x_tc: &mut Tensor, tokens: &Tokens, vision: Option<&VisionOutput>) -> Result<()> {
+    fn add_deepstack(
+        &self,
+        layer: usize,
+        x_tc: &mut Tensor,
+        tokens: &Tokens,
+        vision: Option<&VisionOutput>,
+    ) -> Result<()> {
         if let Some(feature) = vision.and_then(|v| v.deepstack.get(layer)) {
             rows::scatter_add(x_tc, &tokens.visual_rows, feature)?;
         }
@@ -90,7 +96,14 @@ impl Decoder {
     }
 
     /// As [`Decoder::forward`], keeping what backward needs.
-    pub fn forward_saving(&self, params: &Params, tokens: &Tokens, vision: Option<&VisionOutput>, context: Context, remat: Remat) -> Result<DecoderSaved> {
+    pub fn forward_saving(
+        &self,
+        params: &Params,
+        tokens: &Tokens,
+        vision: Option<&VisionOutput>,
+        context: Context,
+        remat: Remat,
+    ) -> Result<DecoderSaved> {
         let mut x_tc = self.embed(params, tokens, vision)?;
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for (i, block) in self.blocks.iter().enumerate() {
@@ -130,8 +143,13 @@ impl Decoder {
         let DecoderSaved { mut blocks, hidden_tc } = saved;
         let picked = rows::gather(&hidden_tc, &labelled.rows)?;
         let (normed, norm_saved) = self.norm.forward(params, &picked)?;
-        let (loss, d_normed) =
-            linear_cross_entropy::forward_backward(&normed, params.get(self.head), &labelled.targets, scale, grads.get_mut(self.head))?;
+        let (loss, d_normed) = linear_cross_entropy::forward_backward(
+            &normed,
+            params.get(self.head),
+            &labelled.targets,
+            scale,
+            grads.get_mut(self.head),
+        )?;
         let d_picked = self.norm.backward(params, grads, &picked, &norm_saved, &d_normed)?;
         let mut dx = hidden_tc.zeros_like();
         rows::scatter(&mut dx, &labelled.rows, &d_picked)?;

@@ -70,7 +70,9 @@ impl StepWork {
         ];
         let square = |n: usize| (n as f64) * (n as f64);
         // Windows of Qwen2.5-VL are counted as whole frame pairs: an upper bound.
-        let vision_attention: f64 = grids.iter().map(|g| f64::from(g.t) * square((g.h * g.w) as usize)).sum::<f64>() * 12.0 * (c * depth) as f64;
+        let vision_attention: f64 = grids.iter().map(|g| f64::from(g.t) * square((g.h * g.w) as usize)).sum::<f64>()
+            * 12.0
+            * (c * depth) as f64;
         let text_attention: f64 = sample_tokens.iter().map(|n| square(*n)).sum::<f64>() * 6.0 * (q * layers) as f64;
         Self { linears, attention_flop: vision_attention + text_attention }
     }

@@ -1,8 +1,6 @@
 //! Models out of HF folders and back into them; all file access is `weights`'s.
 
-use crate::{
-    Deberta, DebertaConfig, Init, Layout, ParamSpec, Result, Vlm, VlmConfig, param_table,
-};
+use crate::{Deberta, DebertaConfig, Init, Layout, ParamSpec, Result, Vlm, VlmConfig, param_table};
 use processor::Family;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -50,7 +48,9 @@ impl Vlm {
         let table = param_table(&config, layout);
         let specs = table.specs().iter().enumerate();
         let tensors = specs
-            .map(|(i, spec)| Ok(Tensor::from_vec(device, random_values(spec, config.initializer_range, seed, i), &spec.shape)?))
+            .map(|(i, spec)| {
+                Ok(Tensor::from_vec(device, random_values(spec, config.initializer_range, seed, i), &spec.shape)?)
+            })
             .collect::<Result<Vec<_>>>()?;
         Self::from_tensors(config, layout, tensors)
     }
@@ -98,7 +98,10 @@ fn layout_of(config: &VlmConfig, folder: &HfFolder) -> Layout {
 }
 
 fn expected(specs: &[ParamSpec]) -> Vec<Expected> {
-    specs.iter().map(|spec| Expected { name: spec.name.clone(), shape: spec.disk_shape.clone(), optional: false }).collect()
+    specs
+        .iter()
+        .map(|spec| Expected { name: spec.name.clone(), shape: spec.disk_shape.clone(), optional: false })
+        .collect()
 }
 
 fn load_all(folder: &HfFolder, specs: &[ParamSpec], expected: &[Expected], device: &Device) -> Result<Vec<Tensor>> {
@@ -130,6 +133,7 @@ pub fn export_random(config: &VlmConfig, seed: u64, dir: &Path, dtype: DType) ->
     let table = param_table(config, Layout { tied: config.tie_word_embeddings.unwrap_or(false), old_names: false });
     let specs = table.specs();
     let make = |i: usize| random_values(&specs[i], config.initializer_range, seed, i);
-    let entries: Vec<Entry> = specs.iter().enumerate().map(|(i, spec)| Entry::made(&*spec.name, &spec.disk_shape, &make, i)).collect();
+    let entries: Vec<Entry> =
+        specs.iter().enumerate().map(|(i, spec)| Entry::made(&*spec.name, &spec.disk_shape, &make, i)).collect();
     Ok(weights::export(dir, &entries, &ExportOptions { dtype, ..ExportOptions::default() })?)
 }

@@ -59,7 +59,12 @@ pub(crate) fn position_corners(grids: &[GridThw], side: usize, merge: usize) -> 
                 let (top, left) = (rows[row] as usize, columns[column] as usize);
                 let (bottom, right) = ((top + 1).min(side - 1), (left + 1).min(side - 1));
                 let (dh, dw) = (rows[row] - top as f32, columns[column] - left as f32);
-                let entries = [(top, left, (1.0 - dh) * (1.0 - dw)), (top, right, (1.0 - dh) * dw), (bottom, left, dh * (1.0 - dw)), (bottom, right, dh * dw)];
+                let entries = [
+                    (top, left, (1.0 - dh) * (1.0 - dw)),
+                    (top, right, (1.0 - dh) * dw),
+                    (bottom, left, dh * (1.0 - dw)),
+                    (bottom, right, dh * dw),
+                ];
                 for (k, (r, c, weight)) in entries.into_iter().enumerate() {
                     corners[k].push((r * side + c) as i32);
                     weights[k].push(weight);

@@ -59,8 +59,13 @@ impl ParamTable {
     /// # Errors
     /// [`Error::Internal`] if number or shapes differ.
     pub fn with_tensors(self, tensors: Vec<Tensor>) -> Result<Params> {
-        let fits = tensors.len() == self.specs.len() && tensors.iter().zip(&self.specs).all(|(t, s)| t.shape() == s.shape);
-        if fits { Ok(Params { specs: self.specs, tensors }) } else { Err(Error::internal("tensors do not fit their table")) }
+        let fits =
+            tensors.len() == self.specs.len() && tensors.iter().zip(&self.specs).all(|(t, s)| t.shape() == s.shape);
+        if fits {
+            Ok(Params { specs: self.specs, tensors })
+        } else {
+            Err(Error::internal("tensors do not fit their table"))
+        }
     }
 }
 

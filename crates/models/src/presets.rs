@@ -19,7 +19,8 @@ pub enum Preset {
 
 impl Preset {
     /// All presets with the names they go by.
-    pub const ALL: [(&'static str, Preset); 4] = [("debug", Preset::Debug), ("2b", Preset::B2), ("4b", Preset::B4), ("8b", Preset::B8)];
+    pub const ALL: [(&'static str, Preset); 4] =
+        [("debug", Preset::Debug), ("2b", Preset::B2), ("4b", Preset::B4), ("8b", Preset::B8)];
 }
 
 /// Numbers of the special tokens and size of the vocabulary that a config refers to.
@@ -190,10 +191,13 @@ mod tests {
     /// Parameter counts of the published checkpoints (their safetensors indices).
     #[test]
     fn presets_have_the_published_numbers_of_parameters() {
-        for (preset, expect) in [(Preset::B2, 2_127_532_032u64), (Preset::B4, 4_437_815_808), (Preset::B8, 8_767_123_696)] {
+        for (preset, expect) in
+            [(Preset::B2, 2_127_532_032u64), (Preset::B4, 4_437_815_808), (Preset::B8, 8_767_123_696)]
+        {
             let config = VlmConfig::parse(&preset_config(preset, SpecialTokens::QWEN3).to_string()).unwrap();
             let layout = Layout { tied: config.tie_word_embeddings == Some(true), old_names: false };
-            let count: u64 = param_table(&config, layout).specs().iter().map(|s| s.shape.iter().product::<usize>() as u64).sum();
+            let count: u64 =
+                param_table(&config, layout).specs().iter().map(|s| s.shape.iter().product::<usize>() as u64).sum();
             assert_eq!(count, expect, "{preset:?}");
         }
     }

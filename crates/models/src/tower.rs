@@ -154,7 +154,14 @@ impl Merger {
     }
 
     /// Gradient of the merger's input, in the shape `(P, C)` of `like`.
-    fn backward(&self, params: &Params, grads: &mut Grads, saved: &MergerSaved, dy_mo: &Tensor, shape_pc: &[usize]) -> Result<Tensor> {
+    fn backward(
+        &self,
+        params: &Params,
+        grads: &mut Grads,
+        saved: &MergerSaved,
+        dy_mo: &Tensor,
+        shape_pc: &[usize],
+    ) -> Result<Tensor> {
         let d_wide = self.mlp.backward(params, grads, &saved.normed_wide, &saved.mlp, dy_mo)?;
         let d_normed = d_wide.reshape(saved.x.shape())?;
         Ok(self.norm.backward(params, grads, &saved.x, &saved.norm, &d_normed)?.reshape(shape_pc)?)
@@ -177,7 +184,13 @@ impl Tower {
     }
 
     /// As [`Tower::forward`], keeping what backward needs.
-    pub fn forward_saving(&self, params: &Params, geometry: Geometry, pixels_pe: Tensor, remat: Remat) -> Result<(VisionOutput, TowerSaved)> {
+    pub fn forward_saving(
+        &self,
+        params: &Params,
+        geometry: Geometry,
+        pixels_pe: Tensor,
+        remat: Remat,
+    ) -> Result<(VisionOutput, TowerSaved)> {
         let mut x = self.embed(params, &geometry, &pixels_pe)?;
         let (mut features, mut blocks, mut deepstack) = (Vec::new(), Vec::new(), Vec::new());
         for (i, block) in self.blocks.iter().enumerate() {
@@ -192,11 +205,20 @@ impl Tower {
         }
         let (embeds, merger) = self.merger.forward(params, &x)?;
         let embeds = restore_order(&geometry, embeds)?;
-        Ok((VisionOutput { embeds, deepstack: features }, TowerSaved { pixels_pe, geometry, blocks, merger, deepstack }))
+        Ok((
+            VisionOutput { embeds, deepstack: features },
+            TowerSaved { pixels_pe, geometry, blocks, merger, deepstack },
+        ))
     }
 
     /// Adds the gradients of all parameters of the tower, given those of its output.
-    pub fn backward(&self, params: &Params, grads: &mut Grads, saved: TowerSaved, d_output: VisionOutput) -> Result<()> {
+    pub fn backward(
+        &self,
+        params: &Params,
+        grads: &mut Grads,
+        saved: TowerSaved,
+        d_output: VisionOutput,
+    ) -> Result<()> {
         let TowerSaved { pixels_pe, geometry, mut blocks, merger, mut deepstack } = saved;
         let shape_pc = [pixels_pe.rows(), merger.x.len() / pixels_pe.rows()];
         let d_embeds = match &geometry.order {

@@ -96,9 +96,13 @@ fn describe(config: &VlmConfig, layout: Layout) -> (ParamTable, Tower, Decoder) 
         _ => ("model.visual", "model.language_model"),
     };
     let vision = match &config.vision.kind {
-        VisionKind::Qwen3 { position_grid_side, deepstack_visual_indexes, hidden_act } => {
-            qwen3_vl::build_vision(&mut table, &config.vision, *position_grid_side, deepstack_visual_indexes, *hidden_act)
-        }
+        VisionKind::Qwen3 { position_grid_side, deepstack_visual_indexes, hidden_act } => qwen3_vl::build_vision(
+            &mut table,
+            &config.vision,
+            *position_grid_side,
+            deepstack_visual_indexes,
+            *hidden_act,
+        ),
         VisionKind::Qwen2_5 { window_size, fullatt_block_indexes, .. } => {
             qwen2_5_vl::build_vision(&mut table, vision_prefix, &config.vision, *window_size, fullatt_block_indexes)
         }
@@ -189,8 +193,16 @@ impl Vlm {
         };
         let context = Context { table: &batch.table, segments: &batch.segments };
         let saved = self.decoder.forward_saving(&self.params, &batch.tokens, vision.as_ref(), context, self.remat)?;
-        let (loss, d_vision) =
-            self.decoder.backward(&self.params, grads, &batch.tokens, context, saved, &labelled, grad_scale, vision.as_ref())?;
+        let (loss, d_vision) = self.decoder.backward(
+            &self.params,
+            grads,
+            &batch.tokens,
+            context,
+            saved,
+            &labelled,
+            grad_scale,
+            vision.as_ref(),
+        )?;
         if let (Some(saved), Some(d_vision)) = (tower_saved, d_vision) {
             self.vision.backward(&self.params, grads, saved, d_vision)?;
         }
@@ -210,10 +222,12 @@ impl Vlm {
         let capacity = len + new_tokens_max;
         let width = self.config.text.num_key_value_heads * self.config.text.head_dim;
         let device = self.device();
-        let layers = (0..self.config.text.num_hidden_layers).map(|_| LayerCache::new(&device, capacity, width)).collect();
+        let layers =
+            (0..self.config.text.num_hidden_layers).map(|_| LayerCache::new(&device, capacity, width)).collect();
         let mut cache = KvCache { layers, capacity, len, rope_delta: input.rope_delta };
         let context = Context { table: &batch.table, segments: &batch.segments };
-        let hidden = self.decoder.forward(&self.params, &batch.tokens, vision.as_ref(), context, Some(&mut cache.layers))?;
+        let hidden =
+            self.decoder.forward(&self.params, &batch.tokens, vision.as_ref(), context, Some(&mut cache.layers))?;
         let last = Indices::new(&device, vec![len as i32 - 1]);
         Ok((self.decoder.logits(&self.params, &hidden, &last)?.to_vec(), cache))
     }
@@ -247,23 +261,32 @@ impl Vlm {
     fn ids(&self, ids: &[u32]) -> Result<Indices> {
         let vocabulary = self.config.text.vocab_size;
         match ids.iter().position(|id| *id as usize >= vocabulary) {
-            Some(at) => Err(Error::input(format!("token {} at {at} is outside the vocabulary of {vocabulary}", ids[at]))),
+            Some(at) => {
+                Err(Error::input(format!("token {} at {at} is outside the vocabulary of {vocabulary}", ids[at])))
+            }
             None => Ok(Indices::new(&self.device(), ids.iter().map(|id| *id as i32).collect())),
         }
     }
 
     fn batch(&self, input: &PackedInput) -> Result<Batch> {
         let len = input.input_ids.len();
-        if len == 0 || input.position_ids.iter().any(|axis| axis.len() != len) || input.cu_seqlens.last() != Some(&(len as u32)) {
+        if len == 0
+            || input.position_ids.iter().any(|axis| axis.len() != len)
+            || input.cu_seqlens.last() != Some(&(len as u32))
+        {
             return Err(Error::input(format!("{len} tokens, with positions and cu_seqlens of another length")));
         }
         let device = self.device();
         let is_visual = |id: &u32| *id == self.config.video_token_id || *id == self.config.image_token_id;
-        let visual_rows: Vec<i32> = input.input_ids.iter().enumerate().filter(|(_, id)| is_visual(id)).map(|(row, _)| row as i32).collect();
+        let visual_rows: Vec<i32> =
+            input.input_ids.iter().enumerate().filter(|(_, id)| is_visual(id)).map(|(row, _)| row as i32).collect();
         let unit = self.config.vision.merge_unit();
         let visual_tokens: usize = input.grid_thw.iter().map(|g| g.patches() / unit).sum();
         if visual_rows.len() != visual_tokens {
-            return Err(Error::input(format!("{} visual placeholders for {visual_tokens} visual tokens", visual_rows.len())));
+            return Err(Error::input(format!(
+                "{} visual placeholders for {visual_tokens} visual tokens",
+                visual_rows.len()
+            )));
         }
         Ok(Batch {
             tokens: Tokens { ids: self.ids(&input.input_ids)?, visual_rows: Indices::new(&device, visual_rows) },
@@ -276,12 +299,18 @@ impl Vlm {
     fn pixels(&self, pixel_values: &[f32], grids: &[GridThw]) -> Result<Option<(Tensor, Geometry)>> {
         let vision = &self.config.vision;
         let merge = vision.spatial_merge_size as u32;
-        if let Some(grid) = grids.iter().find(|g| g.t == 0 || g.h == 0 || g.w == 0 || g.h % merge != 0 || g.w % merge != 0) {
+        if let Some(grid) =
+            grids.iter().find(|g| g.t == 0 || g.h == 0 || g.w == 0 || g.h % merge != 0 || g.w % merge != 0)
+        {
             return Err(Error::input(format!("grid {grid:?} is not a positive multiple of the merge size {merge}")));
         }
         let patches: usize = grids.iter().map(|g| g.patches()).sum();
         if patches * vision.patch_values() != pixel_values.len() {
-            return Err(Error::input(format!("{} pixel values for {patches} patches of {}", pixel_values.len(), vision.patch_values())));
+            return Err(Error::input(format!(
+                "{} pixel values for {patches} patches of {}",
+                pixel_values.len(),
+                vision.patch_values()
+            )));
         }
         if patches == 0 {
             return Ok(None);

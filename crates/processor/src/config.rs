@@ -148,13 +148,17 @@ impl FolderConfig {
         let model_type = config.get("model_type").and_then(Value::as_str).unwrap_or("");
         let family = Family::from_model_type(model_type)
             .ok_or_else(|| bad(format!("model_type is {model_type:?}; expected \"qwen3_vl\" or \"qwen2_5_vl\"")))?;
-        let mut processors = Vec::new();
-        for name in ["video_preprocessor_config.json", "preprocessor_config.json"] {
-            let path = dir.join(name);
-            if path.exists() {
-                processors.push(read_json(&path)?);
-            }
-        }
+        let video = read_optional(&dir.join("video_preprocessor_config.json"))?;
+        let image = read_optional(&dir.join("preprocessor_config.json"))?;
+        // transformers 5 keeps both in one file.
+        let both = read_optional(&dir.join("processor_config.json"))?;
+        let nested = |key: &str| both.as_ref().and_then(|both| both.get(key)).cloned();
+        let video = video.or_else(|| nested("video_processor"));
+        let size = video.as_ref().and_then(|video| video.get("size"));
+        let edge = |key| size.and_then(|size| size.get(key)).and_then(Value::as_u64);
+        let video_pixels = edge("shortest_edge").zip(edge("longest_edge"));
+        let processors: Vec<Value> =
+            [video, image.or_else(|| nested("image_processor"))].into_iter().flatten().collect();
         let mut vision = VisionConfig::of_family(family);
         vision.read(config.get("vision_config"), &processors).map_err(bad)?;
         let mut token_ids = Vec::new();
@@ -170,9 +174,6 @@ impl FolderConfig {
         }
         let text = config.get("text_config").unwrap_or(&config);
         let vocab_size = text.get("vocab_size").and_then(Value::as_u64);
-        let size = processors.first().and_then(|p| p.get("size"));
-        let edge = |key| size.and_then(|s: &Value| s.get(key)).and_then(Value::as_u64);
-        let video_pixels = edge("shortest_edge").zip(edge("longest_edge"));
         let chat_template = shipped_template(dir)?;
         Ok(Self { family, vision, token_ids, vocab_size, chat_template, video_pixels })
     }
@@ -195,6 +196,11 @@ fn shipped_template(dir: &Path) -> Result<Option<(String, String)>, Error> {
         }
     }
     Ok(None)
+}
+
+/// A JSON object, or nothing if there is no such file.
+fn read_optional(path: &Path) -> Result<Option<Value>, Error> {
+    if path.exists() { read_json(path).map(Some) } else { Ok(None) }
 }
 
 fn read_json(path: &Path) -> Result<Value, Error> {

@@ -83,7 +83,7 @@ fn tokenizer_config(family: Family, tokenizer: &Tokenizer) -> Value {
 /// The keys that images and videos share.
 fn vision_keys(family: Family) -> Value {
     let vision = VisionConfig::of_family(family);
-    // Through f32's own shortest decimal form, so that the files show the published digits.
+    // Through f32's own shortest decimal form: a few digits that read back as the same f32.
     let digits = |values: [f32; 3]| values.map(|value| value.to_string().parse::<f64>().unwrap_or(f64::from(value)));
     json!({
         "patch_size": vision.patch_size,

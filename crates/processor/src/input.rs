@@ -14,7 +14,7 @@ pub struct GridThw {
 impl GridThw {
     /// Number of patches.
     pub fn patches(self) -> usize {
-        self.t as usize * self.h as usize * self.w as usize
+        (self.t as usize).saturating_mul(self.h as usize).saturating_mul(self.w as usize)
     }
 }
 

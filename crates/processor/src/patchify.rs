@@ -36,10 +36,11 @@ impl Normalizer {
 pub fn patchify(frames: &[RgbFrame], config: &VisionConfig) -> Result<(Vec<f32>, GridThw), Error> {
     let first = frames.first().ok_or_else(|| Error::Frames("there is none".into()))?;
     let grid = grid_of(frames.len(), first.height, first.width, config)?;
-    let mut patches = Vec::with_capacity(grid.patches() * config.patch_values());
+    let mut patches = vec![0.0; values_of(grid, config)?];
     let normalizer = Normalizer::new(config.image_mean, config.image_std);
-    for group in frames.chunks(config.temporal_patch_size as usize) {
-        patchify_group(group, grid, config, &normalizer, &mut patches)?;
+    let groups = frames.chunks(config.temporal_patch_size as usize);
+    for (group, out) in groups.zip(patches.chunks_exact_mut(group_values(grid, config))) {
+        patchify_group(group, grid, config, &normalizer, out)?;
     }
     Ok((patches, grid))
 }
@@ -58,7 +59,21 @@ pub(crate) fn grid_of(nframes: usize, height: u32, width: u32, config: &VisionCo
     Ok(GridThw { t, h: height / config.patch_size, w: width / config.patch_size })
 }
 
-/// Appends the patches of one temporal patch; `group` holds 1 to `temporal_patch_size` frames.
+/// Values of all patches of a grid.
+///
+/// # Errors
+/// [`Error::Frames`] if there are more than a machine can hold.
+pub(crate) fn values_of(grid: GridThw, config: &VisionConfig) -> Result<usize, Error> {
+    let values = grid.patches().checked_mul(config.patch_values()).filter(|values| *values < isize::MAX as usize / 4);
+    values.ok_or_else(|| Error::Frames(format!("a grid of {}x{}x{} is too large", grid.t, grid.h, grid.w)))
+}
+
+/// Values of one temporal patch of a grid.
+pub(crate) fn group_values(grid: GridThw, config: &VisionConfig) -> usize {
+    grid.h as usize * grid.w as usize * config.patch_values()
+}
+
+/// Writes the patches of one temporal patch into `out`, each value once; `group` holds 1 to `temporal_patch_size` frames.
 ///
 /// # Errors
 /// [`Error::Frames`] if a frame has not the grid's size.
@@ -67,7 +82,7 @@ pub(crate) fn patchify_group(
     grid: GridThw,
     config: &VisionConfig,
     normalizer: &Normalizer,
-    patches: &mut Vec<f32>,
+    out: &mut [f32],
 ) -> Result<(), Error> {
     let (height, width) = (grid.h * config.patch_size, grid.w * config.patch_size);
     for frame in group {
@@ -82,11 +97,8 @@ pub(crate) fn patchify_group(
     let last = group.last().ok_or_else(|| Error::Frames("an empty temporal patch".into()))?;
     let (side, temporal) = (config.patch_size as usize, config.temporal_patch_size as usize);
     let row_bytes = width as usize * 3;
-    let start = patches.len();
-    let per_patch = config.patch_values();
-    patches.resize(start + grid.h as usize * grid.w as usize * per_patch, 0.0);
-    let out = &mut patches[start..];
-    for (patch, (row, column)) in out.chunks_exact_mut(per_patch).zip(merge_order(grid, config.merge_size)) {
+    let patches = out.chunks_exact_mut(config.patch_values());
+    for (patch, (row, column)) in patches.zip(merge_order(grid, config.merge_size)) {
         let (red, rest) = patch.split_at_mut(temporal * side * side);
         let (green, blue) = rest.split_at_mut(temporal * side * side);
         for k in 0..temporal {

@@ -120,7 +120,7 @@ fn lay_out(
             return fail(format!("placeholder {id} at token {at} has no grid left"));
         };
         let (h, w) = (grid.h / merge_size, grid.w / merge_size);
-        let length = u64::from(grid.t) * u64::from(h) * u64::from(w);
+        let length = u64::from(grid.t).saturating_mul(u64::from(h)).saturating_mul(u64::from(w));
         let run = ids[at..].iter().take_while(|&&other| other == id).count() as u64;
         if run < length || length == 0 {
             return fail(format!(

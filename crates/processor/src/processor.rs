@@ -5,7 +5,7 @@ use std::path::Path;
 use video::{ResizeKernel, RgbFrame, SampledClip};
 
 use crate::config::FolderConfig;
-use crate::patchify::{Normalizer, grid_of, patchify_group};
+use crate::patchify::{Normalizer, grid_of, group_values, patchify_group, values_of};
 use crate::template::{TemplateCheck, check_template};
 use crate::{
     Error, Family, FrameSize, GridThw, PixelBudget, SecondsPerGrid, Tokenizer, VisionConfig, VisionTokenIds,
@@ -30,6 +30,9 @@ pub struct VideoInput {
     /// Pixels in a row of a resized frame.
     pub resized_width: u32,
 }
+
+/// The rate that the reference gives frames whose source is unknown.
+const SAMPLE_FPS_UNKNOWN: f64 = 2.0;
 
 /// Turns clips and conversations into model input for one model folder.
 #[derive(Debug)]
@@ -160,13 +163,7 @@ impl Processor {
     /// # Errors
     /// [`Error::Resize`] if the budget cannot be met, [`Error::Frames`] if the clip has no frame or frames of different sizes.
     pub fn video(&self, clip: &SampledClip, budget: &PixelBudget) -> Result<VideoInput, Error> {
-        let mut input = self.plan(&clip.frames, &clip.frame_indices, budget)?;
-        input.source_fps = Some(clip.fps.to_f64());
-        // The indices span the chosen range from its first to its last frame.
-        let (first, last) =
-            (clip.frame_indices.first().copied().unwrap_or(0), clip.frame_indices.last().copied().unwrap_or(0));
-        let range = last.saturating_sub(first).saturating_add(1);
-        input.sample_fps = clip.frames.len() as f64 / range as f64 * clip.fps.to_f64();
+        let mut input = self.plan(&clip.frames, &clip.frame_indices, Some(clip.fps.to_f64()), budget)?;
         self.fill(&mut input, &clip.frames)?;
         Ok(input)
     }
@@ -177,7 +174,7 @@ impl Processor {
     /// As [`Self::video`].
     pub fn image(&self, image: &RgbFrame, budget: &PixelBudget) -> Result<VideoInput, Error> {
         let frames = std::slice::from_ref(image);
-        let mut input = self.plan(frames, &[0], budget)?;
+        let mut input = self.plan(frames, &[0], None, budget)?;
         self.fill(&mut input, frames)?;
         Ok(input)
     }
@@ -193,6 +190,9 @@ impl Processor {
         source_fps: Option<f64>,
         budget: &PixelBudget,
     ) -> Result<VideoInput, Error> {
+        // The indices span the chosen range from its first to its last frame.
+        let ends = (frame_indices.first().copied().unwrap_or(0), frame_indices.last().copied().unwrap_or(0));
+        let range = ends.1.saturating_sub(ends.0).saturating_add(1);
         let size = smart_resize(source, frame_indices.len(), self.vision.factor(), *budget)?;
         let grid_thw = grid_of(frame_indices.len(), size.height, size.width, &self.vision)?;
         Ok(VideoInput {
@@ -200,7 +200,7 @@ impl Processor {
             grid_thw,
             frame_indices: frame_indices.to_vec(),
             source_fps,
-            sample_fps: source_fps.unwrap_or(crate::FPS_UNKNOWN),
+            sample_fps: source_fps.map_or(SAMPLE_FPS_UNKNOWN, |fps| frame_indices.len() as f64 / range as f64 * fps),
             resized_height: size.height,
             resized_width: size.width,
         })
@@ -211,23 +211,30 @@ impl Processor {
         grid.patches() / self.vision.patches_per_token()
     }
 
-    fn plan(&self, frames: &[RgbFrame], frame_indices: &[u64], budget: &PixelBudget) -> Result<VideoInput, Error> {
+    fn plan(
+        &self,
+        frames: &[RgbFrame],
+        frame_indices: &[u64],
+        source_fps: Option<f64>,
+        budget: &PixelBudget,
+    ) -> Result<VideoInput, Error> {
         let first = frames.first().ok_or_else(|| Error::Frames("there is none".into()))?;
         if frames.len() != frame_indices.len() {
             return Err(Error::Frames(format!("{} frames but {} indices", frames.len(), frame_indices.len())));
         }
-        self.planned(FrameSize { height: first.height, width: first.width }, frame_indices, None, budget)
+        self.planned(FrameSize { height: first.height, width: first.width }, frame_indices, source_fps, budget)
     }
 
     fn fill(&self, input: &mut VideoInput, frames: &[RgbFrame]) -> Result<(), Error> {
         let normalizer = Normalizer::new(self.vision.image_mean, self.vision.image_std);
-        let mut patches = Vec::with_capacity(input.grid_thw.patches().saturating_mul(self.vision.patch_values()));
+        let mut patches = vec![0.0; values_of(input.grid_thw, &self.vision)?];
         // One temporal patch at a time, so that resized frames are cut up while they are still in the cache.
-        for group in frames.chunks(self.vision.temporal_patch_size as usize) {
+        let groups = frames.chunks(self.vision.temporal_patch_size as usize);
+        for (group, out) in groups.zip(patches.chunks_exact_mut(group_values(input.grid_thw, &self.vision))) {
             let resize =
                 |frame| video::resize(frame, input.resized_width, input.resized_height, ResizeKernel::TorchF32);
             let resized = group.iter().map(resize).collect::<Result<Vec<RgbFrame>, _>>()?;
-            patchify_group(&resized, input.grid_thw, &self.vision, &normalizer, &mut patches)?;
+            patchify_group(&resized, input.grid_thw, &self.vision, &normalizer, out)?;
         }
         input.pixel_values = patches;
         Ok(())

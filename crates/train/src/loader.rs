@@ -70,3 +70,49 @@ fn fill<T>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::plan::tests::recipe_with;
+
+    #[test]
+    fn order_is_that_of_the_positions() {
+        let order = Order::new(&recipe_with(&[None], true), &[10]);
+        let expect: Vec<SampleRef> = order.clone().take(25).collect();
+        for (threads, prefetch) in [(1, 1), (2, 1), (3, 4), (16, 2), (40, 1)] {
+            let encode = |sample: SampleRef| {
+                std::thread::sleep(Duration::from_micros(100 * (sample.sample as u64 % 3)));
+                Ok(sample.sample)
+            };
+            let got: Vec<Loaded<usize>> = std::thread::scope(|scope| {
+                let mut loader = Loader::start(scope, &order, 25, (threads, prefetch), encode);
+                (0..25).map_while(|_| loader.next()).collect()
+            });
+            assert_eq!(got.iter().map(|loaded| loaded.sample).collect::<Vec<_>>(), expect, "{threads} threads");
+            assert!(got.iter().all(|loaded| loaded.outcome == Ok(loaded.sample.sample)));
+        }
+    }
+
+    #[test]
+    fn a_panic_rejects_its_sample_only() {
+        let order = Order::new(&recipe_with(&[None], false), &[4]);
+        let encode = |sample: SampleRef| if sample.sample == 2 { panic!("bad clip") } else { Ok(sample.sample) };
+        let outcomes: Vec<bool> = std::thread::scope(|scope| {
+            let mut loader = Loader::start(scope, &order, 4, (2, 1), encode);
+            std::iter::from_fn(|| loader.next()).map(|loaded| loaded.outcome.is_ok()).collect()
+        });
+        assert_eq!(outcomes, [true, true, false, true]);
+    }
+
+    #[test]
+    fn dropping_the_loader_ends_its_threads() {
+        let order = Order::new(&recipe_with(&[None], true), &[4]);
+        std::thread::scope(|scope| {
+            let mut loader = Loader::start(scope, &order, u64::MAX, (2, 1), |sample| Ok(sample.sample));
+            assert!(loader.next().is_some());
+        });
+    }
+}

@@ -1,5 +1,7 @@
 //! Writes the sampled frames of a clip as raw RGB, for comparing with other decoders: `dump CLIP NFRAMES BACKEND OUT [W H KERNEL]`.
 
+#![allow(clippy::print_stderr)]
+
 use std::io::Write;
 use video::{BackendChoice, FrameRequest, FrameSampling, Limits, ResizeKernel, decode, resize};
 
@@ -10,8 +12,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "ffmpeg" => BackendChoice::Ffmpeg,
         _ => BackendChoice::Auto,
     };
-    let clip = decode(args[0].as_ref(), &FrameRequest::whole(FrameSampling::Count(args[1].parse()?)), backend, &Limits::default())?;
-    eprintln!("{:?} of {} at {:?}: decoded {} (min {}), damaged {}", clip.frame_indices, clip.total_frames, clip.fps, clip.frames_decoded, clip.frames_decoded_min, clip.damaged);
+    let clip = decode(
+        args[0].as_ref(),
+        &FrameRequest::whole(FrameSampling::Count(args[1].parse()?)),
+        backend,
+        &Limits::default(),
+    )?;
+    eprintln!(
+        "{:?} of {} at {:?}: decoded {} (min {}), damaged {}",
+        clip.frame_indices, clip.total_frames, clip.fps, clip.frames_decoded, clip.frames_decoded_min, clip.damaged
+    );
     let mut out = std::fs::File::create(&args[3])?;
     for frame in &clip.frames {
         let frame = match args.get(4..7) {

@@ -99,12 +99,15 @@ fn decode_ffmpeg(path: &Path, request: &FrameRequest, limits: &Limits) -> Result
     use crate::ffmpeg::{FfmpegDecoder, open};
     let (opened, parameters) = match demux::open(path, limits) {
         Ok(opened) if !matches!(opened.track.codec, Codec::Other(_)) => (opened, None),
-        Ok(_) | Err(Error::NotAVideo { .. }) => open(path, limits).map(|(opened, parameters)| (opened, Some(parameters)))?,
+        Ok(_) | Err(Error::NotAVideo { .. }) => {
+            open(path, limits).map(|(opened, parameters)| (opened, Some(parameters)))?
+        }
         Err(error) => return Err(error),
     };
     let stream = StreamHeader::new(&opened.track);
     check_pixels(path, &stream, limits)?;
-    let decoder = FfmpegDecoder::new(&opened.track, parameters, stream.colour).map_err(|what| failed::<FfmpegDecoder>(path, what))?;
+    let decoder = FfmpegDecoder::new(&opened.track, parameters, stream.colour)
+        .map_err(|what| failed::<FfmpegDecoder>(path, what))?;
     let decoder = decoder.ok_or_else(|| Error::UnsupportedCodec {
         path: path.into(),
         codec: opened.track.codec.to_string(),
@@ -132,9 +135,9 @@ fn run<D: PictureDecoder>(path: &Path, opened: Opened, mut decoder: D, request: 
     let disposal = nal::Disposal::new(&track);
     let (mut output, mut frames_decoded, mut data) = (Output::default(), 0, Vec::new());
     for stretch in &plan.runs {
-        for number in stretch.start..=stretch.end {
+        for (number, &wanted) in plan.wanted.iter().enumerate().take(stretch.end + 1).skip(stretch.start) {
             reader.read(number, &mut data)?;
-            if plan.wanted[number] || !disposal.is_disposable(&data) {
+            if wanted || !disposal.is_disposable(&data) {
                 decoder.decode(number, &data, &plan.wanted, &mut output);
                 frames_decoded += 1;
             }
@@ -149,7 +152,9 @@ fn run<D: PictureDecoder>(path: &Path, opened: Opened, mut decoder: D, request: 
             Some(last) if nth > 0 && indices[nth - 1] == index => Some(last.clone()),
             _ => pictures.remove(&packet_of(index)).map(|picture| picture.rotated(track.rotation)),
         };
-        frames.push(picture.ok_or_else(|| failed::<D>(path, format!("frame {index} could not be decoded ({damaged} damaged packets)")))?);
+        frames.push(picture.ok_or_else(|| {
+            failed::<D>(path, format!("frame {index} could not be decoded ({damaged} damaged packets)"))
+        })?);
     }
     Ok(SampledClip {
         frames,

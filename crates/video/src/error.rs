@@ -122,7 +122,9 @@ pub enum Error {
         what: String,
     },
     /// The back-end is not part of this build.
-    #[error("the video back-end `{0}` is not in this build; build with `--features {0}` (needs libav and libclang) or choose `pure`")]
+    #[error(
+        "the video back-end `{0}` is not in this build; build with `--features {0}` (needs libav and libclang) or choose `pure`"
+    )]
     BackendMissing(&'static str),
     /// A picture that cannot be resized or written.
     #[error("invalid picture: {0}")]

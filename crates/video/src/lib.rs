@@ -2,6 +2,7 @@
 //!
 //! The one crate that knows a codec library.
 
+mod bench;
 mod decode;
 mod demux;
 mod encode;
@@ -18,6 +19,7 @@ mod resize;
 mod sampling;
 mod yuv;
 
+pub use bench::{DecodeReport, bench_decode};
 pub use decode::{BackendChoice, SampledClip, decode};
 pub use demux::Codec;
 pub use encode::Mp4Writer;

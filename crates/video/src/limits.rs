@@ -17,6 +17,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { frame_pixels_max: 8192 * 8192, frames_max: 1_000_000, duration_max_ms: 6 * 3600 * 1000, file_bytes_max: 64 << 30, streams_max: 64 }
+        Self {
+            frame_pixels_max: 8192 * 8192,
+            frames_max: 1_000_000,
+            duration_max_ms: 6 * 3600 * 1000,
+            file_bytes_max: 64 << 30,
+            streams_max: 64,
+        }
     }
 }

@@ -39,6 +39,15 @@ pub(crate) fn length_size(codec: &Codec, config: &[u8]) -> usize {
     config.get(at).map_or(4, |byte| usize::from(byte & 3) + 1)
 }
 
+/// Whether decoding can start at the packet: an IDR picture (H.264), or any intra random access picture (HEVC).
+pub(crate) fn is_random_access(codec: &Codec, packet: &[u8], length_size: usize) -> bool {
+    units(packet, length_size).flatten().filter_map(<[u8]>::first).any(|first| match codec {
+        Codec::H264 => first & 0x1f == 5,
+        Codec::Hevc => (16..=21).contains(&(first >> 1 & 0x3f)),
+        _ => false,
+    })
+}
+
 /// Finds packets whose picture no other picture can refer to.
 pub(crate) struct Disposal {
     codec: Codec,
@@ -72,7 +81,11 @@ impl Disposal {
                     _ => continue,
                 },
                 Codec::Hevc => match first >> 1 & 0x3f {
-                    kind @ 0..=31 => kind <= 14 && kind % 2 == 0 && rest.first().is_some_and(|byte| (byte & 7).saturating_sub(1) >= self.temporal_id_max),
+                    kind @ 0..=31 => {
+                        kind <= 14
+                            && kind.is_multiple_of(2)
+                            && rest.first().is_some_and(|byte| (byte & 7).saturating_sub(1) >= self.temporal_id_max)
+                    }
                     _ => continue,
                 },
                 _ => return false,

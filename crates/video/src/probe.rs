@@ -100,7 +100,12 @@ pub fn probe(path: &Path, limits: &Limits) -> Result<ClipInfo> {
 pub(crate) fn check_pixels(path: &Path, stream: &StreamHeader, limits: &Limits) -> Result<()> {
     let value = u64::from(stream.width) * u64::from(stream.height);
     if value > limits.frame_pixels_max {
-        return Err(Error::LimitExceeded { path: path.into(), what: "the number of pixels of a frame", value, max: limits.frame_pixels_max });
+        return Err(Error::LimitExceeded {
+            path: path.into(),
+            what: "the number of pixels of a frame",
+            value,
+            max: limits.frame_pixels_max,
+        });
     }
     Ok(())
 }
@@ -119,7 +124,8 @@ pub(crate) struct StreamHeader {
 impl StreamHeader {
     /// From the decoder configuration record of the container.
     pub fn new(track: &Track) -> Self {
-        let mut header = Self { width: track.width, height: track.height, bit_depth: 8, chroma_format: 1, colour: track.colour };
+        let mut header =
+            Self { width: track.width, height: track.height, bit_depth: 8, chroma_format: 1, colour: track.colour };
         match track.codec {
             Codec::H264 => header.read_avcc(&track.config),
             Codec::Hevc => header.read_hvcc(&track.config),

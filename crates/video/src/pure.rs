@@ -8,8 +8,8 @@ use crate::demux::{Codec, Track};
 use crate::error::{Error, Result};
 use crate::frame::RgbFrame;
 use crate::probe::StreamHeader;
-use crate::{Colour, nal};
 use crate::yuv::{Yuv420, to_rgb};
+use crate::{Colour, nal};
 
 /// What became of one packet.
 struct Decoded {
@@ -54,7 +54,8 @@ impl PureDecoder {
     /// Forgets all pictures; the next packet is a key frame.
     fn restart(&mut self) -> std::result::Result<(), String> {
         // The decoders are young; on garbage they may panic, which must cost this clip and not the run.
-        catch_unwind(AssertUnwindSafe(|| self.restart_inner())).unwrap_or_else(|_| Err("the decoder panicked on the stream's parameter sets".into()))
+        catch_unwind(AssertUnwindSafe(|| self.restart_inner()))
+            .unwrap_or_else(|_| Err("the decoder panicked on the stream's parameter sets".into()))
     }
 
     fn restart_inner(&mut self) -> std::result::Result<(), String> {
@@ -82,8 +83,12 @@ impl PureDecoder {
     fn decode_packet(&mut self, packet: &[u8], wanted: bool) -> Decoded {
         // As in `restart`: a panic inside the decoder is damage of the clip. The decoder is made anew after it.
         let outcome = catch_unwind(AssertUnwindSafe(|| match self {
-            Self::H264 { decoder, length_size, colour, .. } => decode_h264(decoder, packet, *length_size, wanted, *colour),
-            Self::Hevc { decoder, length_size, colour, .. } => decode_hevc(decoder, packet, *length_size, wanted, *colour),
+            Self::H264 { decoder, length_size, colour, .. } => {
+                decode_h264(decoder, packet, *length_size, wanted, *colour)
+            }
+            Self::Hevc { decoder, length_size, colour, .. } => {
+                decode_hevc(decoder, packet, *length_size, wanted, *colour)
+            }
         }));
         outcome.unwrap_or_else(|_| {
             let _ = self.restart();
@@ -110,7 +115,13 @@ impl PictureDecoder for PureDecoder {
     }
 }
 
-fn decode_h264(decoder: &mut rust_h264::decoder::Decoder, packet: &[u8], length_size: usize, wanted: bool, colour: Colour) -> Decoded {
+fn decode_h264(
+    decoder: &mut rust_h264::decoder::Decoder,
+    packet: &[u8],
+    length_size: usize,
+    wanted: bool,
+    colour: Colour,
+) -> Decoded {
     let mut damaged = nal::units(packet, length_size).any(|unit| unit.is_err());
     let mut picture = None;
     for unit in rust_h264::nal::parse_avcc(packet, length_size) {
@@ -136,10 +147,40 @@ fn decode_h264(decoder: &mut rust_h264::decoder::Decoder, packet: &[u8], length_
         ),
         _ => None,
     };
-    Decoded { frame, damaged: damaged || picture.is_none() }
+    let lost = picture.as_ref().is_none_or(has_missing_macroblocks);
+    Decoded { frame, damaged: damaged || lost }
 }
 
-fn decode_hevc(decoder: &mut rust_h265::Decoder, packet: &[u8], length_size: usize, wanted: bool, colour: Colour) -> Decoded {
+/// Whether macroblocks of the picture were never decoded.
+///
+/// The decoder reports few errors: after flipped bits the entropy decoder runs on until it meets an accidental end of
+/// the slice, and the rest of the picture stays as it was allocated, all zero. Real video never has zero in all three
+/// planes (a green that no camera gives).
+fn has_missing_macroblocks(picture: &rust_h264::decoder::Frame) -> bool {
+    const CHROMA_BLOCK: usize = 8;
+    let (width, chroma_width) = (picture.width as usize, picture.chroma_width() as usize);
+    let zero = |plane: &[u8], stride: usize, x: usize, y: usize, size: usize| {
+        (y..y + size).all(|y| {
+            plane.get(y * stride + x..y * stride + x + size).is_some_and(|line| line.iter().all(|&value| value == 0))
+        })
+    };
+    // Inner parts only: the deblocking filter may have touched the rims.
+    let missing = |x: usize, y: usize| {
+        zero(&picture.u, chroma_width, x + 2, y + 2, 4)
+            && zero(&picture.v, chroma_width, x + 2, y + 2, 4)
+            && zero(&picture.y, width, 2 * x + 4, 2 * y + 4, 8)
+    };
+    let (columns, rows) = (chroma_width / CHROMA_BLOCK, picture.chroma_height() as usize / CHROMA_BLOCK);
+    (0..rows).any(|row| (0..columns).any(|column| missing(column * CHROMA_BLOCK, row * CHROMA_BLOCK)))
+}
+
+fn decode_hevc(
+    decoder: &mut rust_h265::Decoder,
+    packet: &[u8],
+    length_size: usize,
+    wanted: bool,
+    colour: Colour,
+) -> Decoded {
     let mut damaged = nal::units(packet, length_size).any(|unit| unit.is_err());
     let mut picture = None;
     for unit in nal::units(packet, length_size).flatten().filter_map(rust_h265::parse_nal) {
@@ -156,10 +197,12 @@ fn decode_hevc(decoder: &mut rust_h265::Decoder, packet: &[u8], length_size: usi
         }
     }
     let frame = match &picture {
-        Some(picture) if wanted => picture.y.as_u8().zip(picture.u.as_u8()).zip(picture.v.as_u8()).and_then(|((y, u), v)| {
-            let (width, height) = (picture.width as usize, picture.height as usize);
-            to_rgb(&Yuv420 { width, height, y, u, v, y_stride: width, uv_stride: width / 2 }, colour)
-        }),
+        Some(picture) if wanted => {
+            picture.y.as_u8().zip(picture.u.as_u8()).zip(picture.v.as_u8()).and_then(|((y, u), v)| {
+                let (width, height) = (picture.width as usize, picture.height as usize);
+                to_rgb(&Yuv420 { width, height, y, u, v, y_stride: width, uv_stride: width / 2 }, colour)
+            })
+        }
         _ => None,
     };
     Decoded { frame, damaged: damaged || picture.is_none() }

@@ -76,7 +76,10 @@ const FRAME_FACTOR: f64 = 2.0;
 pub fn frame_indices(total_frames: u64, fps: Rational, request: &FrameRequest) -> Result<Vec<u64>> {
     let video_fps = fps.to_f64();
     if !(video_fps.is_finite() && video_fps > 0.0) {
-        return Err(Error::InvalidRequest(format!("the clip's frame rate is {}/{}; it must be positive", fps.num, fps.den)));
+        return Err(Error::InvalidRequest(format!(
+            "the clip's frame rate is {}/{}; it must be positive",
+            fps.num, fps.den
+        )));
     }
     let (start_frame, end_frame) = frame_range(total_frames, video_fps, request)?;
     let range_frames = end_frame - start_frame + 1;
@@ -96,7 +99,9 @@ fn frame_range(total_frames: u64, video_fps: f64, request: &FrameRequest) -> Res
         if seconds.is_finite() {
             Ok(seconds.min(duration_s).max(0.0) * video_fps)
         } else {
-            Err(Error::InvalidRequest(format!("video_start and video_end must be finite numbers of seconds, not {seconds}")))
+            Err(Error::InvalidRequest(format!(
+                "video_start and video_end must be finite numbers of seconds, not {seconds}"
+            )))
         }
     };
     let start_frame = request.video_start_s.map_or(Ok(0.0), frame_at)?.ceil() as u64;

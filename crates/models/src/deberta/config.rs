@@ -102,10 +102,16 @@ impl DebertaConfig {
             num_attention_heads: raw.num_attention_heads,
             intermediate_size: raw.intermediate_size,
             max_position_embeddings,
-            max_relative_positions: raw.max_relative_positions.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0).unwrap_or(max_position_embeddings),
+            max_relative_positions: raw
+                .max_relative_positions
+                .and_then(|n| usize::try_from(n).ok())
+                .filter(|n| *n > 0)
+                .unwrap_or(max_position_embeddings),
             position_buckets: raw.position_buckets.and_then(|n| usize::try_from(n).ok()).unwrap_or(0),
             layer_norm_eps: raw.layer_norm_eps.unwrap_or(1e-7),
-            norm_rel_ebd: raw.norm_rel_ebd.is_some_and(|n| n.to_lowercase().split('|').any(|part| part.trim() == "layer_norm")),
+            norm_rel_ebd: raw
+                .norm_rel_ebd
+                .is_some_and(|n| n.to_lowercase().split('|').any(|part| part.trim() == "layer_norm")),
             share_att_key: raw.share_att_key.unwrap_or(false),
             c2p: types.iter().any(|t| t == "c2p"),
             p2c: types.iter().any(|t| t == "p2c"),
@@ -149,10 +155,16 @@ impl DebertaConfig {
             return Err(Error::config(*key, format!("{size} is outside 1..={}", 1 << 24)));
         }
         if self.position_buckets == 1 || self.position_buckets > 1 << 20 {
-            return Err(Error::config("position_buckets", format!("{} is not a usable number of buckets", self.position_buckets)));
+            return Err(Error::config(
+                "position_buckets",
+                format!("{} is not a usable number of buckets", self.position_buckets),
+            ));
         }
         if self.hidden_size % self.num_attention_heads != 0 {
-            return Err(Error::config("num_attention_heads", format!("{} does not divide hidden_size {}", self.num_attention_heads, self.hidden_size)));
+            return Err(Error::config(
+                "num_attention_heads",
+                format!("{} does not divide hidden_size {}", self.num_attention_heads, self.hidden_size),
+            ));
         }
         Ok(())
     }
@@ -162,10 +174,22 @@ impl DebertaConfig {
 fn refuse_unsupported(raw: &Raw) -> Result<()> {
     let refused = [
         ("relative_attention", raw.relative_attention == Some(false), "only relative attention is supported"),
-        ("position_biased_input", raw.position_biased_input.unwrap_or(true), "absolute positions are not supported; deberta-v3 sets false"),
+        (
+            "position_biased_input",
+            raw.position_biased_input.unwrap_or(true),
+            "absolute positions are not supported; deberta-v3 sets false",
+        ),
         ("type_vocab_size", raw.type_vocab_size.unwrap_or(0) != 0, "token types are not supported; deberta-v3 sets 0"),
-        ("embedding_size", raw.embedding_size.is_some_and(|n| n != raw.hidden_size), "an embedding narrower than the model is not supported"),
-        ("conv_kernel_size", raw.conv_kernel_size.unwrap_or(0) != 0, "the convolution layer of deberta-v2-xlarge is not supported"),
+        (
+            "embedding_size",
+            raw.embedding_size.is_some_and(|n| n != raw.hidden_size),
+            "an embedding narrower than the model is not supported",
+        ),
+        (
+            "conv_kernel_size",
+            raw.conv_kernel_size.unwrap_or(0) != 0,
+            "the convolution layer of deberta-v2-xlarge is not supported",
+        ),
     ];
     match refused.into_iter().find(|(_, bad, _)| *bad) {
         Some((key, _, message)) => Err(Error::config(key, message)),

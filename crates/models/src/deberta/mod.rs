@@ -100,10 +100,17 @@ impl Deberta {
         let (mut ids, mut cu_seqlens) = (Vec::new(), vec![0u32]);
         for (row, sequence) in sequences.iter().enumerate() {
             if sequence.is_empty() || sequence.len() > self.config.max_position_embeddings {
-                return Err(Error::input(format!("sequence {row} has {} tokens; 1 to {} fit", sequence.len(), self.config.max_position_embeddings)));
+                return Err(Error::input(format!(
+                    "sequence {row} has {} tokens; 1 to {} fit",
+                    sequence.len(),
+                    self.config.max_position_embeddings
+                )));
             }
             if let Some(id) = sequence.iter().find(|id| **id as usize >= self.config.vocab_size) {
-                return Err(Error::input(format!("sequence {row}: token {id} is outside the vocabulary of {}", self.config.vocab_size)));
+                return Err(Error::input(format!(
+                    "sequence {row}: token {id} is outside the vocabulary of {}",
+                    self.config.vocab_size
+                )));
             }
             ids.extend(sequence.iter().map(|id| *id as i32));
             cu_seqlens.push(ids.len() as u32);

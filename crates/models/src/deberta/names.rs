@@ -10,11 +10,15 @@ use crate::{
 pub(super) fn build(config: &DebertaConfig) -> (ParamTable, Layers) {
     let mut table = ParamTable::default();
     let width = config.hidden_size;
-    let word_embeddings = table.add("deberta.embeddings.word_embeddings.weight".to_owned(), &[config.vocab_size, width], Init::Normal);
+    let word_embeddings =
+        table.add("deberta.embeddings.word_embeddings.weight".to_owned(), &[config.vocab_size, width], Init::Normal);
     let embedding_norm = layer_norm(&mut table, "deberta.embeddings.LayerNorm", config);
-    let rel_embeddings = table.add("deberta.encoder.rel_embeddings.weight".to_owned(), &[2 * config.span(), width], Init::Normal);
+    let rel_embeddings =
+        table.add("deberta.encoder.rel_embeddings.weight".to_owned(), &[2 * config.span(), width], Init::Normal);
     let rel_norm = config.norm_rel_ebd.then(|| layer_norm(&mut table, "deberta.encoder.LayerNorm", config));
-    let blocks = (0..config.num_hidden_layers).map(|i| layer(&mut table, &format!("deberta.encoder.layer.{i}"), config)).collect();
+    let blocks = (0..config.num_hidden_layers)
+        .map(|i| layer(&mut table, &format!("deberta.encoder.layer.{i}"), config))
+        .collect();
     let pooler = linear(&mut table, "pooler.dense", width, width, true);
     let classifier = linear(&mut table, "classifier", width, config.num_labels, true);
     (table, Layers { word_embeddings, embedding_norm, rel_embeddings, rel_norm, blocks, pooler, classifier })

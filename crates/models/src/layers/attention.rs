@@ -132,7 +132,8 @@ impl Attention {
         dy_nc: &Tensor,
     ) -> Result<Tensor> {
         let d_out = self.out.backward(params, grads, &saved.out, dy_nc)?;
-        let (mut dq, mut dk, dv) = attention::backward(&d_out, &saved.q, &saved.k, &saved.v, &saved.out, &saved.lse, segments, self.config)?;
+        let (mut dq, mut dk, dv) =
+            attention::backward(&d_out, &saved.q, &saved.k, &saved.v, &saved.out, &saved.lse, segments, self.config)?;
         rotary::backward(&mut dq, table)?;
         rotary::backward(&mut dk, table)?;
         if let (Some(norm), Some((q, q_saved, k, k_saved))) = (&self.qk_norm, &saved.qk_norm) {
@@ -140,7 +141,9 @@ impl Attention {
             dk = norm.k.backward(params, grads, k, k_saved, &dk)?;
         }
         match &self.projection {
-            Projection::Fused(qkv) => qkv.backward(params, grads, x_nc, &elementwise::concat_columns(&[&dq, &dk, &dv])?),
+            Projection::Fused(qkv) => {
+                qkv.backward(params, grads, x_nc, &elementwise::concat_columns(&[&dq, &dk, &dv])?)
+            }
             Projection::Separate { q, k, v } => {
                 let mut dx = q.backward(params, grads, x_nc, &dq)?;
                 elementwise::add_assign(&mut dx, &k.backward(params, grads, x_nc, &dk)?)?;
@@ -152,9 +155,12 @@ impl Attention {
 
     fn project(&self, params: &Params, x_nc: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
         match &self.projection {
-            Projection::Separate { q, k, v } => Ok((q.forward(params, x_nc)?, k.forward(params, x_nc)?, v.forward(params, x_nc)?)),
+            Projection::Separate { q, k, v } => {
+                Ok((q.forward(params, x_nc)?, k.forward(params, x_nc)?, v.forward(params, x_nc)?))
+            }
             Projection::Fused(qkv) => {
-                let (q_width, kv_width) = (self.config.heads * self.config.head_dim, self.config.kv_heads * self.config.head_dim);
+                let (q_width, kv_width) =
+                    (self.config.heads * self.config.head_dim, self.config.kv_heads * self.config.head_dim);
                 let parts = elementwise::split_columns(&qkv.forward(params, x_nc)?, &[q_width, kv_width, kv_width])?;
                 match <[Tensor; 3]>::try_from(parts) {
                     Ok([q, k, v]) => Ok((q, k, v)),

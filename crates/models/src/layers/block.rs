@@ -47,9 +47,16 @@ impl Block {
     ///
     /// # Errors
     /// [`crate::Error::Tensor`] if shapes do not fit.
-    pub fn forward(&self, params: &Params, x_nc: Tensor, context: Context, cache: Option<&mut LayerCache>) -> Result<(Tensor, BlockSaved)> {
+    pub fn forward(
+        &self,
+        params: &Params,
+        x_nc: Tensor,
+        context: Context,
+        cache: Option<&mut LayerCache>,
+    ) -> Result<(Tensor, BlockSaved)> {
         let (normed1_nc, norm1) = self.norm1.forward(params, &x_nc)?;
-        let (attended, attention) = self.attention.forward(params, &normed1_nc, context.table, context.segments, cache)?;
+        let (attended, attention) =
+            self.attention.forward(params, &normed1_nc, context.table, context.segments, cache)?;
         let h_nc = elementwise::add(&x_nc, &attended)?;
         let (normed2_nc, norm2) = self.norm2.forward(params, &h_nc)?;
         let (mut y_nc, mlp) = self.mlp.forward(params, &normed2_nc)?;
@@ -61,12 +68,32 @@ impl Block {
     ///
     /// # Errors
     /// [`crate::Error::Tensor`] if shapes do not fit.
-    pub fn backward(&self, params: &Params, grads: &mut Grads, context: Context, saved: &BlockSaved, mut dy_nc: Tensor) -> Result<Tensor> {
+    pub fn backward(
+        &self,
+        params: &Params,
+        grads: &mut Grads,
+        context: Context,
+        saved: &BlockSaved,
+        mut dy_nc: Tensor,
+    ) -> Result<Tensor> {
         let d_normed2 = self.mlp.backward(params, grads, &saved.normed2_nc, &saved.mlp, &dy_nc)?;
-        elementwise::add_assign(&mut dy_nc, &self.norm2.backward(params, grads, &saved.h_nc, &saved.norm2, &d_normed2)?)?;
-        let d_normed1 =
-            self.attention.backward(params, grads, &saved.normed1_nc, context.table, context.segments, &saved.attention, &dy_nc)?;
-        elementwise::add_assign(&mut dy_nc, &self.norm1.backward(params, grads, &saved.x_nc, &saved.norm1, &d_normed1)?)?;
+        elementwise::add_assign(
+            &mut dy_nc,
+            &self.norm2.backward(params, grads, &saved.h_nc, &saved.norm2, &d_normed2)?,
+        )?;
+        let d_normed1 = self.attention.backward(
+            params,
+            grads,
+            &saved.normed1_nc,
+            context.table,
+            context.segments,
+            &saved.attention,
+            &dy_nc,
+        )?;
+        elementwise::add_assign(
+            &mut dy_nc,
+            &self.norm1.backward(params, grads, &saved.x_nc, &saved.norm1, &d_normed1)?,
+        )?;
         Ok(dy_nc)
     }
 }
@@ -84,7 +111,13 @@ pub enum SavedBlock {
 ///
 /// # Errors
 /// As [`Block::forward`].
-pub fn forward_saving(block: &Block, params: &Params, x_nc: Tensor, context: Context, remat: Remat) -> Result<(Tensor, SavedBlock)> {
+pub fn forward_saving(
+    block: &Block,
+    params: &Params,
+    x_nc: Tensor,
+    context: Context,
+    remat: Remat,
+) -> Result<(Tensor, SavedBlock)> {
     match remat {
         Remat::None => {
             let (y, saved) = block.forward(params, x_nc, context, None)?;
@@ -102,7 +135,14 @@ pub fn forward_saving(block: &Block, params: &Params, x_nc: Tensor, context: Con
 ///
 /// # Errors
 /// As [`Block::backward`].
-pub fn backward_saved(block: &Block, params: &Params, grads: &mut Grads, context: Context, saved: SavedBlock, dy_nc: Tensor) -> Result<Tensor> {
+pub fn backward_saved(
+    block: &Block,
+    params: &Params,
+    grads: &mut Grads,
+    context: Context,
+    saved: SavedBlock,
+    dy_nc: Tensor,
+) -> Result<Tensor> {
     match saved {
         SavedBlock::All(saved) => block.backward(params, grads, context, &saved, dy_nc),
         SavedBlock::Input(x_nc) => {

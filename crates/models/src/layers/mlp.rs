@@ -76,7 +76,14 @@ impl Mlp {
     ///
     /// # Errors
     /// [`crate::Error::Tensor`] if shapes do not fit.
-    pub fn backward(&self, params: &Params, grads: &mut Grads, x_nc: &Tensor, saved: &MlpSaved, dy_nc: &Tensor) -> Result<Tensor> {
+    pub fn backward(
+        &self,
+        params: &Params,
+        grads: &mut Grads,
+        x_nc: &Tensor,
+        saved: &MlpSaved,
+        dy_nc: &Tensor,
+    ) -> Result<Tensor> {
         match (self, saved) {
             (Mlp::Gelu { fc1, fc2, kind }, MlpSaved::Gelu { pre_nf, act_nf }) => {
                 let d_act = fc2.backward(params, grads, act_nf, dy_nc)?;

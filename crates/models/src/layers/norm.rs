@@ -58,7 +58,14 @@ impl Norm {
     ///
     /// # Errors
     /// [`crate::Error::Tensor`] if shapes do not fit.
-    pub fn backward(&self, params: &Params, grads: &mut Grads, x: &Tensor, saved: &NormSaved, dy: &Tensor) -> Result<Tensor> {
+    pub fn backward(
+        &self,
+        params: &Params,
+        grads: &mut Grads,
+        x: &Tensor,
+        saved: &NormSaved,
+        dy: &Tensor,
+    ) -> Result<Tensor> {
         match (self, saved) {
             (Norm::Rms { weight, .. }, NormSaved::Rms(inv_rms)) => {
                 Ok(rms_norm::backward(dy, x, params.get(*weight), inv_rms, grads.get_mut(*weight))?)

@@ -15,7 +15,13 @@ use tensor::ops::gelu;
 const VISION_EPS: f32 = 1e-6;
 
 /// The vision tower: RMSNorm blocks with SwiGLU, attention in windows but for `full_blocks`.
-pub(crate) fn build_vision(table: &mut ParamTable, prefix: &str, config: &VisionConfig, window_size: usize, full_blocks: &[usize]) -> Tower {
+pub(crate) fn build_vision(
+    table: &mut ParamTable,
+    prefix: &str,
+    config: &VisionConfig,
+    window_size: usize,
+    full_blocks: &[usize],
+) -> Tower {
     let (width, ffn) = (config.hidden_size, config.intermediate_size);
     let patch_embed = patch_embed(table, &format!("{prefix}.patch_embed.proj"), config, false);
     let blocks = (0..config.depth)
@@ -44,6 +50,9 @@ pub(crate) fn build_vision(table: &mut ParamTable, prefix: &str, config: &Vision
         },
         wide,
     };
-    let windows = Windows { side_tokens: window_size / config.spatial_merge_size / config.patch_size, full_blocks: full_blocks.to_vec() };
+    let windows = Windows {
+        side_tokens: window_size / config.spatial_merge_size / config.patch_size,
+        full_blocks: full_blocks.to_vec(),
+    };
     Tower { patch_embed, positions: None, blocks, merger, deepstack: Vec::new(), windows: Some(windows) }
 }

@@ -33,9 +33,14 @@ fn layer_norm(table: &mut ParamTable, name: &str, width: usize) -> Norm {
 
 /// The patch embedding `<name>.weight`, a Conv3d on disk `(C, channels, frames, side, side)`, a matrix `(C, E)` in memory.
 pub(crate) fn patch_embed(table: &mut ParamTable, name: &str, config: &VisionConfig, bias: bool) -> Linear {
-    let disk = [config.hidden_size, config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size];
-    let weight =
-        table.add_with_disk_shape(format!("{name}.weight"), &[config.hidden_size, config.patch_values()], &disk, Init::Normal);
+    let disk =
+        [config.hidden_size, config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size];
+    let weight = table.add_with_disk_shape(
+        format!("{name}.weight"),
+        &[config.hidden_size, config.patch_values()],
+        &disk,
+        Init::Normal,
+    );
     let bias = bias.then(|| table.add(format!("{name}.bias"), &[config.hidden_size], Init::Zeros));
     Linear { weight, bias }
 }
@@ -75,14 +80,24 @@ pub(crate) fn decoder_layer(table: &mut ParamTable, name: &str, config: &TextCon
 
 /// The decoder; `prefix` is `model.language_model` (`model` in old Qwen2.5-VL files). A tied head has no parameter.
 pub(crate) fn build_decoder(table: &mut ParamTable, prefix: &str, config: &TextConfig, tied: bool) -> Decoder {
-    let embedding = table.add(format!("{prefix}.embed_tokens.weight"), &[config.vocab_size, config.hidden_size], Init::Normal);
-    let blocks = (0..config.num_hidden_layers).map(|i| decoder_layer(table, &format!("{prefix}.layers.{i}"), config)).collect();
+    let embedding =
+        table.add(format!("{prefix}.embed_tokens.weight"), &[config.vocab_size, config.hidden_size], Init::Normal);
+    let blocks =
+        (0..config.num_hidden_layers).map(|i| decoder_layer(table, &format!("{prefix}.layers.{i}"), config)).collect();
     let norm = rms_norm(table, &format!("{prefix}.norm"), config.hidden_size, config.rms_norm_eps);
     let head = match tied {
         true => embedding,
         false => table.add("lm_head.weight".to_owned(), &[config.vocab_size, config.hidden_size], Init::Normal),
     };
-    Decoder { embedding, blocks, norm, head, rope_theta: config.rope_theta, section: config.mrope_section, layout: config.mrope_layout }
+    Decoder {
+        embedding,
+        blocks,
+        norm,
+        head,
+        rope_theta: config.rope_theta,
+        section: config.mrope_section,
+        layout: config.mrope_layout,
+    }
 }
 
 /// The attention of a vision block, fused projection, biases everywhere; both families use these names.
@@ -104,7 +119,11 @@ pub(crate) fn vision_attention(table: &mut ParamTable, name: &str, config: &Visi
 
 fn merger(table: &mut ParamTable, name: &str, config: &VisionConfig, place: NormPlace) -> Merger {
     let wide = config.hidden_size * config.merge_unit();
-    let norm = layer_norm(table, &format!("{name}.norm"), if place == NormPlace::BeforeShuffle { config.hidden_size } else { wide });
+    let norm = layer_norm(
+        table,
+        &format!("{name}.norm"),
+        if place == NormPlace::BeforeShuffle { config.hidden_size } else { wide },
+    );
     let mlp = Mlp::Gelu {
         fc1: linear(table, &format!("{name}.linear_fc1"), wide, wide, true),
         fc2: linear(table, &format!("{name}.linear_fc2"), wide, config.out_hidden_size, true),
@@ -124,7 +143,11 @@ pub(crate) fn build_vision(
     const PREFIX: &str = "model.visual";
     let (width, ffn) = (config.hidden_size, config.intermediate_size);
     let patch_embed = patch_embed(table, &format!("{PREFIX}.patch_embed.proj"), config, true);
-    let positions = table.add(format!("{PREFIX}.pos_embed.weight"), &[position_grid_side * position_grid_side, width], Init::Normal);
+    let positions = table.add(
+        format!("{PREFIX}.pos_embed.weight"),
+        &[position_grid_side * position_grid_side, width],
+        Init::Normal,
+    );
     let blocks = (0..config.depth)
         .map(|i| {
             let name = format!("{PREFIX}.blocks.{i}");
@@ -142,9 +165,18 @@ pub(crate) fn build_vision(
         .collect();
     let main = merger(table, &format!("{PREFIX}.merger"), config, NormPlace::BeforeShuffle);
     let mut deepstack: Vec<(usize, Merger)> = (deepstack_visual_indexes.iter().enumerate())
-        .map(|(i, block)| (*block, merger(table, &format!("{PREFIX}.deepstack_merger_list.{i}"), config, NormPlace::AfterShuffle)))
+        .map(|(i, block)| {
+            (*block, merger(table, &format!("{PREFIX}.deepstack_merger_list.{i}"), config, NormPlace::AfterShuffle))
+        })
         .collect();
     // The reference hands features to the decoder in the order of blocks, whatever the order of the list.
     deepstack.sort_by_key(|(block, _)| *block);
-    Tower { patch_embed, positions: Some((positions, position_grid_side)), blocks, merger: main, deepstack, windows: None }
+    Tower {
+        patch_embed,
+        positions: Some((positions, position_grid_side)),
+        blocks,
+        merger: main,
+        deepstack,
+        windows: None,
+    }
 }

@@ -57,5 +57,9 @@ fn sample(model: &Vlm, grid: GridThw, words: usize, labelled: usize, seed: u64) 
 /// Samples of different lengths, one of them without a video.
 fn samples(model: &Vlm) -> Vec<VlmInput> {
     let grids = [(1, 4, 4), (2, 4, 6), (0, 0, 0), (1, 2, 8), (3, 2, 2), (1, 6, 6), (2, 2, 4), (1, 4, 2)];
-    grids.iter().enumerate().map(|(i, &(t, h, w))| sample(model, GridThw { t, h, w }, 3 + i, 1 + 3 * i, i as u64)).collect()
+    grids
+        .iter()
+        .enumerate()
+        .map(|(i, &(t, h, w))| sample(model, GridThw { t, h, w }, 3 + i, 1 + 3 * i, i as u64))
+        .collect()
 }

@@ -64,8 +64,8 @@ fn layout_of_both_families() {
             processor.planned(FrameSize { height: 720, width: 1280 }, indices, Some(25.0), &fixed).unwrap()
         };
         let media = [plan(&[0, 12, 25, 37]), plan(&[0])];
-        let encoded = sample(&processor, &turns(parts), &media, Purpose::Generate);
-        assert_eq!(show(&processor, &encoded.input.input_ids), expect);
+        let encoded = sample(processor, &turns(parts), &media, Purpose::Generate);
+        assert_eq!(show(processor, &encoded.input.input_ids), expect);
         assert_eq!(encoded.labelled, 0);
     }
 }
@@ -80,15 +80,15 @@ fn labels_are_answers_and_their_end() {
         user(vec![Part::Text("First answer. Two?".into())]),
         Turn::text(Role::Assistant, "Second <|im_end|> answer."),
     ];
-    let encoded = sample(&processor, &turns, &[clip(&processor, 4)], Purpose::Train);
+    let encoded = sample(processor, &turns, &[clip(processor, 4)], Purpose::Train);
     let VlmInput { input_ids, labels, .. } = &encoded.input;
     let trained: Vec<u32> = labels.iter().filter(|&&label| label >= 0).map(|&label| label as u32).collect();
-    assert_eq!(show(&processor, &trained), "First answer.<|im_end|>Second <|im_end|> answer.<|im_end|>");
+    assert_eq!(show(processor, &trained), "First answer.<|im_end|>Second <|im_end|> answer.<|im_end|>");
     // The `<|im_end|>` that the answer spells out is text; only two tokens are the real one.
     assert_eq!(trained.iter().filter(|&&id| id == processor.eos_id()).count(), 2);
     assert_eq!(encoded.labelled, trained.len());
     assert!(labels.iter().zip(input_ids).all(|(&label, &id)| label == -100 || label == id as i32));
-    let generate = sample(&processor, &turns[..2], &[clip(&processor, 4)], Purpose::Generate);
+    let generate = sample(processor, &turns[..2], &[clip(processor, 4)], Purpose::Generate);
     assert!(generate.input.labels.iter().all(|&label| label == -100));
     assert_eq!(generate.input.input_ids, input_ids[..generate.input.input_ids.len()]);
 }
@@ -96,7 +96,7 @@ fn labels_are_answers_and_their_end() {
 #[test]
 fn bad_conversations() {
     let processor = builtin(Family::Qwen3Vl);
-    let media = [clip(&processor, 4)];
+    let media = [clip(processor, 4)];
     for (turns, expect) in [
         (vec![], "turn 0: the conversation is empty"),
         (vec![user(vec![]), Turn::text(Role::System, "late")], "turn 1: a system turn must be the first"),
@@ -114,12 +114,12 @@ fn bad_conversations() {
 #[test]
 fn overlength() {
     let processor = builtin(Family::Qwen3Vl);
-    let media = [clip(&processor, 4)];
+    let media = [clip(processor, 4)];
     let turns = [
         user(vec![Part::Video(0), Part::Text("Please describe it all.".into())]),
         Turn::text(Role::Assistant, "A long answer follows here."),
     ];
-    let whole = sample(&processor, &turns, &media, Purpose::Train);
+    let whole = sample(processor, &turns, &media, Purpose::Train);
     let length = whole.input.input_ids.len();
     let run = |turns: &[Turn], purpose, policy, max| processor.sample(turns, &media, purpose, policy, max);
     assert!(
@@ -136,19 +136,19 @@ fn overlength() {
         matches!(run(&turns, Purpose::Train, Overlength::CutText, vision_end - 1), Err(Error::Overlength { needed, .. }) if needed == vision_end)
     );
     // For generation the question loses its end, and the model is still asked to speak.
-    let asked = sample(&processor, &turns[..1], &media, Purpose::Generate).input.input_ids;
+    let asked = sample(processor, &turns[..1], &media, Purpose::Generate).input.input_ids;
     let cut = run(&turns[..1], Purpose::Generate, Overlength::CutText, asked.len() - 4).unwrap();
     assert_eq!(cut.cut_tokens, 4);
-    assert!(show(&processor, &cut.input.input_ids).ends_with("<|im_end|>\n<|im_start|>assistant\n"));
+    assert!(show(processor, &cut.input.input_ids).ends_with("<|im_end|>\n<|im_start|>assistant\n"));
 }
 
 #[test]
 fn pixels_follow_the_order_of_appearance() {
     let processor = builtin(Family::Qwen3Vl);
-    let with_pixels = |value: f32| VideoInput { pixel_values: vec![value; 3], ..clip(&processor, 2) };
+    let with_pixels = |value: f32| VideoInput { pixel_values: vec![value; 3], ..clip(processor, 2) };
     let media = [with_pixels(1.0), with_pixels(2.0)];
     let turns = [user(vec![Part::Video(1), Part::Text("then".into()), Part::Video(0)])];
-    let encoded = sample(&processor, &turns, &media, Purpose::Train);
+    let encoded = sample(processor, &turns, &media, Purpose::Train);
     assert_eq!(encoded.input.pixel_values, [2.0, 2.0, 2.0, 1.0, 1.0, 1.0]);
     let planned = processor.sample_tokens(&turns, &media, Purpose::Train, Overlength::Refuse, 4096).unwrap();
     assert_eq!(VlmInput { pixel_values: encoded.input.pixel_values.clone(), ..planned.input }, encoded.input);
@@ -157,11 +157,11 @@ fn pixels_follow_the_order_of_appearance() {
 #[test]
 fn packing() {
     let processor = builtin(Family::Qwen3Vl);
-    let media = [VideoInput { pixel_values: vec![0.5; 4], ..clip(&processor, 2) }];
+    let media = [VideoInput { pixel_values: vec![0.5; 4], ..clip(processor, 2) }];
     let a =
-        sample(&processor, &[user(vec![Part::Video(0)]), Turn::text(Role::Assistant, "Yes.")], &media, Purpose::Train)
+        sample(processor, &[user(vec![Part::Video(0)]), Turn::text(Role::Assistant, "Yes.")], &media, Purpose::Train)
             .input;
-    let b = sample(&processor, &[user(vec![Part::Text("Hi".into())])], &media, Purpose::Generate).input;
+    let b = sample(processor, &[user(vec![Part::Text("Hi".into())])], &media, Purpose::Generate).input;
     let packed = pack(&[&a, &b, &a]);
     let (la, lb) = (a.input_ids.len() as u32, b.input_ids.len() as u32);
     assert_eq!(packed.cu_seqlens, [0, la, la + lb, 2 * la + lb]);
@@ -194,9 +194,9 @@ proptest! {
     fn placeholders_equal_the_grids(turns in turns(), qwen3: bool, generate: bool) {
         let processor = builtin(if qwen3 { Family::Qwen3Vl } else { Family::Qwen2_5Vl });
         let ids = processor.vision_token_ids();
-        let media = [clip(&processor, 4), clip(&processor, 7), clip(&processor, 1)];
+        let media = [clip(processor, 4), clip(processor, 7), clip(processor, 1)];
         let purpose = if generate { Purpose::Generate } else { Purpose::Train };
-        let encoded = sample(&processor, &turns, &media, purpose);
+        let encoded = sample(processor, &turns, &media, purpose);
         let input = &encoded.input;
         let pads = input.input_ids.iter().filter(|&&id| id == ids.video || id == ids.image).count();
         prop_assert_eq!(pads, input.grid_thw.iter().map(|&grid| processor.token_count(grid)).sum::<usize>());

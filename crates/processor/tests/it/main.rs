@@ -7,13 +7,22 @@ mod reference;
 mod tokenizers;
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use processor::{Family, Processor, SpecialIds, Tokenizer, VisionConfig, builtin_tokenizer_json};
 
-/// A processor with the built-in tokenizer and the family's published vision values.
-fn builtin(family: Family) -> Processor {
-    let tokenizer = Tokenizer::from_bytes(&builtin_tokenizer_json(SpecialIds::Compact)).unwrap();
-    Processor::new(family, VisionConfig::of_family(family), tokenizer).unwrap()
+/// A processor with the built-in tokenizer and the family's published vision values, made once.
+fn builtin(family: Family) -> &'static Processor {
+    static QWEN3_VL: OnceLock<Processor> = OnceLock::new();
+    static QWEN2_5_VL: OnceLock<Processor> = OnceLock::new();
+    let cell = match family {
+        Family::Qwen3Vl => &QWEN3_VL,
+        Family::Qwen2_5Vl => &QWEN2_5_VL,
+    };
+    cell.get_or_init(|| {
+        let tokenizer = Tokenizer::from_bytes(&builtin_tokenizer_json(SpecialIds::Compact)).unwrap();
+        Processor::new(family, VisionConfig::of_family(family), tokenizer).unwrap()
+    })
 }
 
 /// A path in the team's folder of golden values and real tokenizers, which a stranger does not have: then a note, and `None`.

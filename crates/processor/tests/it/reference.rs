@@ -5,6 +5,7 @@ use processor::{
     Family, FrameSize, GridThw, Overlength, Part, PixelBudget, Purpose, Role, SecondsPerGrid, Turn, VideoInput,
     VisionConfig, VisionTokenIds, patchify, smart_resize, timestamps,
 };
+use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 use video::RgbFrame;
@@ -175,5 +176,38 @@ fn conversations() {
         let purpose = if case.generate { Purpose::Generate } else { Purpose::Train };
         let encoded = processor.sample(&turns, &[clip(2), clip(1)], purpose, Overlength::Refuse, 4096).unwrap();
         assert_eq!(encoded.input.input_ids, case.ids, "{} {:?}", case.family, case.turns);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_size_fits_or_is_refused(
+        height: u32, width: u32, nframes in 0_usize..1000, factor in 0_u32..100,
+        min_pixels in proptest::option::of(0_u64..1 << 40), max_pixels in proptest::option::of(0_u64..1 << 40), total_pixels: Option<u64>, kind in 0..4,
+    ) {
+        let (low, high) = (min_pixels.unwrap_or(0), max_pixels.unwrap_or(u64::MAX));
+        let budget = match kind {
+            0 => PixelBudget::PerFrame { min_pixels, max_pixels, total_pixels },
+            1 => PixelBudget::PerClip { min_pixels: low, max_pixels: high },
+            2 => PixelBudget::PerImage { min_pixels: low, max_pixels: high },
+            _ => PixelBudget::Fixed { height: low as u32, width: high as u32 },
+        };
+        if let Ok(size) = smart_resize(FrameSize { height, width }, nframes, factor, budget) {
+            prop_assert!(size.height > 0 && size.height % factor == 0 && size.width > 0 && size.width % factor == 0);
+        }
+    }
+
+    #[test]
+    fn any_ids_have_positions_or_are_refused(
+        ids in proptest::collection::vec(88_u32..96, 0..60), grids in proptest::collection::vec(any::<[u32; 3]>(), 0..4), small: bool, merge_size in 0_u32..4,
+        second_per_grid_ts in proptest::collection::vec(any::<f64>(), 0..3), tokens_per_second: f64, exact: bool,
+    ) {
+        let tokens = VisionTokenIds { vision_start: 90, vision_end: 91, image: 92, video: 93 };
+        let grids: Vec<GridThw> = grids.into_iter().map(|g| grid(if small { g.map(|side| side % 5) } else { g })).collect();
+        let rounding = if exact { SecondsPerGrid::Exact } else { SecondsPerGrid::Truncated };
+        let time = VideoTime { second_per_grid_ts: &second_per_grid_ts, tokens_per_second, rounding };
+        for positions in [qwen3_vl(&ids, &grids, &tokens, merge_size), qwen2_5_vl(&ids, &grids, &tokens, merge_size, time)].into_iter().flatten() {
+            prop_assert!(positions.position_ids.iter().all(|axis| axis.len() == ids.len()));
+        }
     }
 }

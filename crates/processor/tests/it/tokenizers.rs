@@ -1,13 +1,13 @@
 //! Token ids against the reference's, and properties of every tokenizer.
 
-use processor::{SpecialIds, Tokenizer, builtin_tokenizer_json};
+use processor::{Family, SpecialIds, Tokenizer, builtin_tokenizer_json};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::shared;
 
-fn builtin() -> Tokenizer {
-    Tokenizer::from_bytes(&builtin_tokenizer_json(SpecialIds::Compact)).unwrap()
+fn builtin() -> &'static Tokenizer {
+    crate::builtin(Family::Qwen3Vl).tokenizer()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Scalar functions written so that loops over them vectorise.
 //!
 //! They use no fused multiply-add and no library call, so they give the same bits on every machine.
+#![allow(clippy::needless_range_loop)]
 
 /// `e^x` within 2 units in the last place; 0 below about -104, infinity above about 88.7, NaN stays NaN.
 ///
@@ -44,42 +45,89 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 /// Sums are kept in this many lanes, whatever the vectors of the machine, so that their order is fixed.
 const LANES: usize = 16;
 
+/// Terms that [`sum_map`] computes before it adds them.
+const TERMS: usize = 256;
+
 /// Sum over `i` of `f([a[i], b[i], ...])`, in f64.
+///
+/// A block of terms first, then their sum: a loop that does both is not always vectorised.
 #[inline(always)]
-pub(crate) fn sum_map<const K: usize, T: Into<f64>>(operands: [&[f32]; K], f: impl Fn([f32; K]) -> T) -> f64 {
-    let len = operands.first().map_or(0, |a| a.len());
-    let blocks = operands.map(
-        #[inline(always)]
-        |a| &a[..len].as_chunks::<LANES>().0[..len / LANES],
-    );
+pub(crate) fn sum_map<const K: usize, T>(operands: [&[f32]; K], f: impl Fn([f32; K]) -> T) -> f64
+where
+    T: Into<f64> + Copy + Default,
+{
+    let len = operands[0].len();
     let mut sums = [0f64; LANES];
-    for block in 0..len / LANES {
-        // All terms of a block first: loops that mix `f` with the sums are not vectorised.
-        let terms: [T; LANES] = std::array::from_fn(
-            #[inline(always)]
-            |lane| f(std::array::from_fn(|k| blocks[k][block][lane])),
-        );
-        for (sum, term) in sums.iter_mut().zip(terms) {
-            *sum += term.into();
+    let mut terms = [T::default(); TERMS];
+    for start in (0..len).step_by(TERMS) {
+        let count = TERMS.min(len - start);
+        let mut slices: [&[f32]; K] = [&[]; K];
+        for k in 0..K {
+            slices[k] = &operands[k][start..start + count];
         }
+        let block = &mut terms[..count];
+        for i in 0..count {
+            let mut arguments = [0f32; K];
+            for k in 0..K {
+                arguments[k] = slices[k][i];
+            }
+            block[i] = f(arguments);
+        }
+        add_lanes(&mut sums, block);
     }
-    for (sum, i) in sums.iter_mut().zip(len - len % LANES..len) {
-        *sum += f(std::array::from_fn(|k| operands[k][i])).into();
-    }
-    sums.iter().sum()
+    total(sums)
 }
 
 /// Sum of the values, in f64.
 #[inline(always)]
 pub(crate) fn sum(values: &[f32]) -> f64 {
-    sum_map([values], |[v]| v)
+    let mut sums = [0f64; LANES];
+    add_lanes(&mut sums, values);
+    total(sums)
 }
 
-/// Turns every value into `e^(value - max)` and returns the sum of the results.
+/// Adds value `i` to lane `i % LANES`.
 #[inline(always)]
-pub(crate) fn exp_and_sum(values: &mut [f32], max: f32) -> f64 {
+fn add_lanes<T: Into<f64> + Copy>(sums: &mut [f64; LANES], values: &[T]) {
+    let (blocks, tail) = values.as_chunks::<LANES>();
+    for block in blocks {
+        for lane in 0..LANES {
+            sums[lane] += block[lane].into();
+        }
+    }
+    for lane in 0..tail.len() {
+        sums[lane] += tail[lane].into();
+    }
+}
+
+/// Sum of the lanes, halves first.
+#[inline(always)]
+fn total<T: Copy + std::ops::AddAssign>(mut lanes: [T; LANES]) -> T {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            let other = lanes[lane + half];
+            lanes[lane] += other;
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// `e^x` for a term of a softmax, `x <= 0`: 0 below -64.
+///
+/// Beside a largest term of 1 such a term is nothing in f32, but subnormal numbers, which it would lead to in products,
+/// cost the processor a hundred times an ordinary operation.
+#[inline(always)]
+pub(crate) fn softmax_term(x: f32) -> f32 {
+    if x < -64.0 { 0.0 } else { exp(x) }
+}
+
+/// Turns every value into the term `e^(value - max)` of a softmax and returns the sum of the results.
+#[inline(always)]
+pub(crate) fn softmax_terms(values: &mut [f32], max: f32) -> f64 {
     for value in values.iter_mut() {
-        *value = exp(*value - max);
+        *value = softmax_term(*value - max);
     }
     sum(values)
 }
@@ -95,31 +143,38 @@ pub(crate) fn scale(values: &mut [f32], factor: f32) {
 /// Dot product in f32.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let len = a.len();
+    let (a_blocks, b_blocks) = (a.as_chunks::<LANES>().0, &b.as_chunks::<LANES>().0[..len / LANES]);
     let mut sums = [0f32; LANES];
-    let (a_blocks, a_tail) = a.as_chunks::<LANES>();
-    let (b_blocks, b_tail) = b.as_chunks::<LANES>();
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        let mut terms = *a;
-        terms.iter_mut().zip(b).for_each(|(term, b)| *term *= b);
-        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+    for block in 0..len / LANES {
+        let mut terms = a_blocks[block];
+        for lane in 0..LANES {
+            terms[lane] *= b_blocks[block][lane];
+        }
+        for lane in 0..LANES {
+            sums[lane] += terms[lane];
+        }
     }
-    for (sum, (a, b)) in sums.iter_mut().zip(a_tail.iter().zip(b_tail)) {
-        *sum += a * b;
+    for i in len - len % LANES..len {
+        sums[i % LANES] += a[i] * b[i];
     }
-    sums.iter().sum()
+    total(sums)
 }
 
 /// Largest value, minus infinity for none; a NaN is skipped.
 #[inline(always)]
 pub(crate) fn max(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (blocks, tail) = values.as_chunks::<LANES>();
-    for block in blocks {
-        for (best, &v) in lanes.iter_mut().zip(block) {
-            *best = if v > *best { v } else { *best };
+    for block in values.as_chunks::<LANES>().0 {
+        for lane in 0..LANES {
+            lanes[lane] = if block[lane] > lanes[lane] { block[lane] } else { lanes[lane] };
         }
     }
-    lanes.iter().chain(tail).fold(f32::NEG_INFINITY, |best, &v| if v > best { v } else { best })
+    let mut best = f32::NEG_INFINITY;
+    for &value in lanes.iter().chain(values.as_chunks::<LANES>().1) {
+        best = if value > best { value } else { best };
+    }
+    best
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ fn softmax(scores: &mut [f32]) {
         #[inline(always)]
         || {
             let max = math::max(scores);
-            let sum = math::exp_and_sum(scores, max);
+            let sum = math::softmax_terms(scores, max);
             math::scale(scores, (1.0 / sum) as f32);
         },
     );

@@ -106,7 +106,7 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
         #[inline(always)]
         || {
             let max = math::max(logits);
-            f64::from(max) + math::sum_map([logits], |[v]| math::exp(v - max)).ln()
+            f64::from(max) + math::sum_map([logits], |[v]| math::softmax_term(v - max)).ln()
         },
     )
 }
@@ -118,7 +118,7 @@ fn loss_and_gradient(logits: &mut [f32], target: usize, scale: f32) -> f64 {
         #[inline(always)]
         || {
             let max = math::max(logits);
-            let sum = math::exp_and_sum(logits, max);
+            let sum = math::softmax_terms(logits, max);
             math::scale(logits, (f64::from(scale) / sum) as f32);
             f64::from(max) + sum.ln()
         },

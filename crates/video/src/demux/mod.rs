@@ -1,6 +1,7 @@
 //! Containers: from a file to a list of packets, and the bytes of each.
 
 mod bytes;
+mod mkv;
 mod mp4;
 mod mp4_boxes;
 mod mp4_samples;
@@ -105,6 +106,8 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Opened> {
     let head = source.head()?;
     let opened = if mp4::looks_like(&head) {
         mp4::open(source, limits)?
+    } else if mkv::looks_like(&head) {
+        mkv::open(source, &head, limits)?
     } else {
         return Err(not_a_video(path, &head));
     };
@@ -114,7 +117,9 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Opened> {
 
 /// Limits on what the container declares.
 pub(crate) fn check_limits(path: &Path, track: &Track, limits: &Limits) -> Result<()> {
-    let over = |what, value, max| if value > max { Err(Error::LimitExceeded { path: path.into(), what, value, max }) } else { Ok(()) };
+    let over = |what, value, max| {
+        if value > max { Err(Error::LimitExceeded { path: path.into(), what, value, max }) } else { Ok(()) }
+    };
     over("the number of streams", track.streams.len() as u64, u64::from(limits.streams_max))?;
     over("the number of frames", track.packets.len() as u64, limits.frames_max)?;
     over("the number of pixels of a frame", u64::from(track.width) * u64::from(track.height), limits.frame_pixels_max)?;
@@ -171,7 +176,12 @@ impl Source {
             return Err(Error::Empty { path: path.into() });
         }
         if len > limits.file_bytes_max {
-            return Err(Error::LimitExceeded { path: path.into(), what: "the size of the file in bytes", value: len, max: limits.file_bytes_max });
+            return Err(Error::LimitExceeded {
+                path: path.into(),
+                what: "the size of the file in bytes",
+                value: len,
+                max: limits.file_bytes_max,
+            });
         }
         Ok(Self { path: path.into(), file, len })
     }
@@ -191,7 +201,10 @@ impl Source {
     /// As [`read_at`](Self::read_at), into a buffer that is used again.
     pub fn read_into(&mut self, offset: u64, size: usize, data: &mut Vec<u8>) -> Result<()> {
         if offset.checked_add(size as u64).is_none_or(|end| end > self.len) {
-            return Err(Error::Truncated { path: self.path.clone(), what: format!("{size} bytes at {offset} are past the end at {}", self.len) });
+            return Err(Error::Truncated {
+                path: self.path.clone(),
+                what: format!("{size} bytes at {offset} are past the end at {}", self.len),
+            });
         }
         data.resize(size, 0);
         let mut read = || {

@@ -1,11 +1,13 @@
 //! mp4, m4v and mov: finds the movie box and the fragments, and makes the packet list.
 
-use super::mp4_boxes::{Edit, SampleEntry, child, children, descend, edit_list, sample_entry, timescale_duration, track_header};
+use super::mp4_boxes::{
+    Edit, SampleEntry, child, children, descend, edit_list, sample_entry, timescale_duration, track_header,
+};
 use super::mp4_samples::{Sample, TableError, add_fragment, from_sample_table, track_extends};
 use super::{Codec, Opened, Packet, PacketReader, Source, Track};
+use crate::Limits;
 use crate::error::{Error, Result};
 use crate::sampling::Rational;
-use crate::Limits;
 
 /// Top-level boxes that a file may start with.
 const FIRST_BOXES: [&[u8; 4]; 8] = [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp"];
@@ -71,14 +73,18 @@ fn top_level(source: &mut Source) -> Result<TopLevel> {
         let left = source.len - at;
         let (header, size) = match size {
             0 => (8, left),
-            1 => (16, b.u64().unwrap_or(0)),
+            // A 64-bit size that is itself cut off is as good as one past the end.
+            1 => b.u64().map_or((8, u64::MAX), |size| (16, size)),
             _ => (8, u64::from(size)),
         };
         if size < header {
             return Err(source.malformed(at, format!("box `{}` says it is {size} bytes long", name.escape_ascii())));
         }
         if size > left {
-            cut = Some(format!("box `{}` at byte {at} says it is {size} bytes long, but only {left} are left", name.escape_ascii()));
+            cut = Some(format!(
+                "box `{}` at byte {at} says it is {size} bytes long, but only {left} are left",
+                name.escape_ascii()
+            ));
         }
         if size <= left && (&name == b"moov" || &name == b"moof") {
             let body = source.read_at(at + header, (size - header) as usize)?;
@@ -91,8 +97,14 @@ fn top_level(source: &mut Source) -> Result<TopLevel> {
     }
     match (movie, cut) {
         (Some((movie_at, movie)), _) => Ok(TopLevel { movie, movie_at, fragments }),
-        (None, Some(what)) => Err(Error::Truncated { path: source.path.clone(), what: format!("{what}, and there is no `moov` box (the index)") }),
-        (None, None) => Err(Error::Truncated { path: source.path.clone(), what: "there is no `moov` box (the index), so the recording was never finished".into() }),
+        (None, Some(what)) => Err(Error::Truncated {
+            path: source.path.clone(),
+            what: format!("{what}, and there is no `moov` box (the index)"),
+        }),
+        (None, None) => Err(Error::Truncated {
+            path: source.path.clone(),
+            what: "there is no `moov` box (the index), so the recording was never finished".into(),
+        }),
     }
 }
 
@@ -137,10 +149,12 @@ fn video_track(trak: &[u8]) -> Option<VideoTrack<'_>> {
 
 /// All samples of a track: those of `stbl`, then those of the fragments.
 fn track_samples(source: &Source, top: &TopLevel, track: &VideoTrack<'_>, limits: &Limits) -> Result<Vec<Sample>> {
-    let mut samples = from_sample_table(track.stbl, limits.frames_max).map_err(|e| table_error(source, top.movie_at, e, limits))?;
+    let mut samples =
+        from_sample_table(track.stbl, limits.frames_max).map_err(|e| table_error(source, top.movie_at, e, limits))?;
     let defaults = child(&top.movie, b"mvex").and_then(|mvex| track_extends(mvex, track.id)).unwrap_or_default();
     for (at, moof) in &top.fragments {
-        add_fragment(&mut samples, moof, *at, track.id, defaults, limits.frames_max).map_err(|e| table_error(source, *at, e, limits))?;
+        add_fragment(&mut samples, moof, *at, track.id, defaults, limits.frames_max)
+            .map_err(|e| table_error(source, *at, e, limits))?;
     }
     Ok(samples)
 }
@@ -148,7 +162,12 @@ fn track_samples(source: &Source, top: &TopLevel, track: &VideoTrack<'_>, limits
 fn table_error(source: &Source, at: u64, error: TableError, limits: &Limits) -> Error {
     match error {
         TableError::Bad(what) => source.malformed(at, what),
-        TableError::TooMany(value) => Error::LimitExceeded { path: source.path.clone(), what: "the number of frames", value, max: limits.frames_max },
+        TableError::TooMany(value) => Error::LimitExceeded {
+            path: source.path.clone(),
+            what: "the number of frames",
+            value,
+            max: limits.frames_max,
+        },
     }
 }
 
@@ -159,7 +178,12 @@ fn check_extent(source: &Source, samples: &[Sample]) -> Result<()> {
     }
     let inside = |sample: &Sample| sample.offset.checked_add(sample.size.into()).is_some_and(|end| end <= source.len);
     let Some(first_bad) = samples.iter().position(|sample| !inside(sample)) else { return Ok(()) };
-    let what = format!("frame data {first_bad} of {} should be at byte {}, but the file ends at {}", samples.len(), samples[first_bad].offset, source.len);
+    let what = format!(
+        "frame data {first_bad} of {} should be at byte {}, but the file ends at {}",
+        samples.len(),
+        samples[first_bad].offset,
+        source.len
+    );
     Err(Error::Truncated { path: source.path.clone(), what })
 }
 
@@ -186,13 +210,21 @@ fn codec(format: &[u8; 4]) -> Codec {
 ///
 /// Packets outside are kept, because shown ones may refer to them (a cut that does not start at a key frame).
 fn packets(samples: &[Sample], edits: &[Edit], timescale: u32, movie_scale: u32) -> Vec<Packet> {
-    let spans: Vec<(i64, i64)> = edits.iter().filter(|edit| edit.media_time >= 0).map(|edit| {
-        let length = u128::from(edit.duration) * u128::from(timescale);
-        let length = i64::try_from((length + u128::from(movie_scale) / 2) / u128::from(movie_scale)).unwrap_or(i64::MAX);
-        (edit.media_time, if edit.duration == 0 { i64::MAX } else { edit.media_time.saturating_add(length) })
-    }).collect();
+    let spans: Vec<(i64, i64)> = edits
+        .iter()
+        .filter(|edit| edit.media_time >= 0)
+        .map(|edit| {
+            let length = u128::from(edit.duration) * u128::from(timescale);
+            let length =
+                i64::try_from((length + u128::from(movie_scale) / 2) / u128::from(movie_scale)).unwrap_or(i64::MAX);
+            (edit.media_time, if edit.duration == 0 { i64::MAX } else { edit.media_time.saturating_add(length) })
+        })
+        .collect();
     let shown = |pts: i64| spans.is_empty() || spans.iter().any(|(start, end)| (*start..*end).contains(&pts));
-    samples.iter().map(|s| Packet { pts: s.pts, offset: s.offset, size: s.size, key: s.key, shown: shown(s.pts) }).collect()
+    samples
+        .iter()
+        .map(|s| Packet { pts: s.pts, offset: s.offset, size: s.size, key: s.key, shown: shown(s.pts) })
+        .collect()
 }
 
 /// Reads samples anywhere in the file.
@@ -203,7 +235,8 @@ struct Mp4Reader {
 
 impl PacketReader for Mp4Reader {
     fn read(&mut self, number: usize, data: &mut Vec<u8>) -> Result<()> {
-        let (offset, size) = self.offsets.get(number).copied().ok_or_else(|| self.source.malformed(0, format!("no packet {number}")))?;
+        let (offset, size) =
+            self.offsets.get(number).copied().ok_or_else(|| self.source.malformed(0, format!("no packet {number}")))?;
         self.source.read_into(offset, size as usize, data)
     }
 }

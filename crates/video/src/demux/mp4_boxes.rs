@@ -18,7 +18,9 @@ pub(super) fn children(body: &[u8]) -> impl Iterator<Item = Result<NamedBox<'_>,
             1 => at.u64().and_then(|size| Some((16, usize::try_from(size).ok()?))),
             _ => Some((8, size as usize)),
         };
-        let child = header_and_size.filter(|(header, size)| size >= header).and_then(|(header, size)| bytes.take(size)?.get(header..));
+        let child = header_and_size
+            .filter(|(header, size)| size >= header)
+            .and_then(|(header, size)| bytes.take(size)?.get(header..));
         if child.is_none() {
             bytes = Bytes::new(&[]);
         }

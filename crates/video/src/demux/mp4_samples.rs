@@ -96,10 +96,13 @@ pub(super) fn from_sample_table(stbl: &[u8], frames_max: u64) -> Result<Vec<Samp
 
 /// The size of every sample, from `stsz` or the compact `stz2`.
 fn sample_sizes(stbl: &[u8], frames_max: u64) -> Result<Vec<u32>, TableError> {
-    let within = |count: u32| if u64::from(count) > frames_max { Err(TableError::TooMany(count.into())) } else { Ok(count as usize) };
+    let within = |count: u32| {
+        if u64::from(count) > frames_max { Err(TableError::TooMany(count.into())) } else { Ok(count as usize) }
+    };
     if let Some(body) = child(stbl, b"stsz") {
         let mut b = Bytes::new(body);
-        let (_, fixed, count) = (|| Some((b.version_flags()?, b.u32()?, b.u32()?)))().ok_or(Bad("the `stsz` box is too short"))?;
+        let (_, fixed, count) =
+            (|| Some((b.version_flags()?, b.u32()?, b.u32()?)))().ok_or(Bad("the `stsz` box is too short"))?;
         let count = within(count)?;
         if fixed != 0 {
             return Ok(vec![fixed; count]);
@@ -109,11 +112,12 @@ fn sample_sizes(stbl: &[u8], frames_max: u64) -> Result<Vec<u32>, TableError> {
     }
     let body = child(stbl, b"stz2").ok_or(Bad("no `stsz` box (sizes)"))?;
     let mut b = Bytes::new(body);
-    let (_, bits, count) = (|| Some((b.version_flags()?, b.u32()? & 0xff, b.u32()?)))().ok_or(Bad("the `stz2` box is too short"))?;
+    let (_, bits, count) =
+        (|| Some((b.version_flags()?, b.u32()? & 0xff, b.u32()?)))().ok_or(Bad("the `stz2` box is too short"))?;
     let count = within(count)?;
     let table = b.rest();
     let size = |i: usize| match bits {
-        4 => table.get(i / 2).map(|&byte| u32::from(if i % 2 == 0 { byte >> 4 } else { byte & 15 })),
+        4 => table.get(i / 2).map(|&byte| u32::from(if i.is_multiple_of(2) { byte >> 4 } else { byte & 15 })),
         8 => table.get(i).map(|&byte| byte.into()),
         _ => table.get(2 * i..2 * i + 2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])),
     };
@@ -131,10 +135,15 @@ fn sample_offsets(stbl: &[u8], sizes: &[u32]) -> Result<Vec<u64>, TableError> {
         (None, None) => return Err(Bad("no `stco` or `co64` box (offsets)")),
     };
     let table = child(stbl, b"stsc").and_then(|body| body.get(8..)).ok_or(Bad("no `stsc` box (chunks)"))?;
-    let mut runs = table.as_chunks::<12>().0.iter().map(|entry| {
-        let mut b = Bytes::new(entry);
-        (b.u32().unwrap_or(0), b.u32().unwrap_or(0))
-    }).peekable();
+    let mut runs = table
+        .as_chunks::<12>()
+        .0
+        .iter()
+        .map(|entry| {
+            let mut b = Bytes::new(entry);
+            (b.u32().unwrap_or(0), b.u32().unwrap_or(0))
+        })
+        .peekable();
     let (_, mut per_chunk) = runs.next().ok_or(Bad("the `stsc` box is empty"))?;
     let mut offsets = Vec::with_capacity(sizes.len());
     let mut left = sizes.iter();
@@ -174,7 +183,14 @@ pub(super) fn track_extends(mvex: &[u8], track_id: u32) -> Option<Defaults> {
 }
 
 /// Adds the samples that one `moof` at file offset `moof_start` has for a track.
-pub(super) fn add_fragment(samples: &mut Vec<Sample>, moof: &[u8], moof_start: u64, track_id: u32, defaults: Defaults, frames_max: u64) -> Result<(), TableError> {
+pub(super) fn add_fragment(
+    samples: &mut Vec<Sample>,
+    moof: &[u8],
+    moof_start: u64,
+    track_id: u32,
+    defaults: Defaults,
+    frames_max: u64,
+) -> Result<(), TableError> {
     // Without a base offset or the `default-base-is-moof` flag, data follows the previous track fragment's.
     let mut previous_end = moof_start;
     for (_, traf) in children(moof).flatten().filter(|(name, _)| name == b"traf") {
@@ -218,7 +234,11 @@ fn fragment_header(tfhd: &[u8], defaults: Defaults) -> Option<FragmentHeader> {
         b.u32()?;
     }
     let mut field = |bit: u32, default: u32| if flags & bit != 0 { b.u32() } else { Some(default) };
-    let defaults = Defaults { duration: field(0x8, defaults.duration)?, size: field(0x10, defaults.size)?, flags: field(0x20, defaults.flags)? };
+    let defaults = Defaults {
+        duration: field(0x8, defaults.duration)?,
+        size: field(0x10, defaults.size)?,
+        flags: field(0x20, defaults.flags)?,
+    };
     Some(FragmentHeader { track_id, base, base_is_moof: flags & 0x2_0000 != 0, defaults })
 }
 
@@ -232,7 +252,12 @@ struct Run {
 }
 
 /// Adds the samples of one `trun` (to nothing, for another track); returns the file offset and time after it.
-fn add_run(mut samples: Option<&mut Vec<Sample>>, trun: &[u8], run: Run, frames_max: u64) -> Result<(u64, i64), TableError> {
+fn add_run(
+    mut samples: Option<&mut Vec<Sample>>,
+    trun: &[u8],
+    run: Run,
+    frames_max: u64,
+) -> Result<(u64, i64), TableError> {
     const SHORT: TableError = Bad("a `trun` box is too short");
     let mut b = Bytes::new(trun);
     let (version, flags) = b.version_flags().ok_or(SHORT)?;
@@ -242,7 +267,10 @@ fn add_run(mut samples: Option<&mut Vec<Sample>>, trun: &[u8], run: Run, frames_
     }
     let mut offset = run.offset;
     if flags & 0x1 != 0 {
-        offset = run.base.checked_add_signed(b.i32().ok_or(SHORT)?.into()).ok_or(Bad("a `trun` offset is outside the file"))?;
+        offset = run
+            .base
+            .checked_add_signed(b.i32().ok_or(SHORT)?.into())
+            .ok_or(Bad("a `trun` offset is outside the file"))?;
     }
     let first_flags = if flags & 0x4 != 0 { Some(b.u32().ok_or(SHORT)?) } else { None };
     let mut dts = run.dts;

@@ -7,9 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use openh264::OpenH264API;
-use openh264::encoder::{
-    Encoder, EncoderConfig, FrameRate, IntraFramePeriod, QpRange, RateControlMode, VuiConfig,
-};
+use openh264::encoder::{Encoder, EncoderConfig, FrameRate, IntraFramePeriod, QpRange, RateControlMode, VuiConfig};
 use openh264::formats::YUVSource;
 
 use crate::error::{Error, Result};
@@ -44,8 +42,10 @@ impl Mp4Writer {
     pub fn create(path: &Path, width: u32, height: u32, fps: Rational, quality: u8) -> Result<Self> {
         let encode = |what: String| Error::Encode { path: path.into(), what };
         let (long, short) = (width.max(height), width.min(height));
-        if short < 16 || width % 2 != 0 || height % 2 != 0 || long > 3840 || short > 2160 {
-            return Err(encode(format!("a size of {width}x{height}; sides must be even, at least 16 and at most 3840 and 2160")));
+        if short < 16 || !width.is_multiple_of(2) || !height.is_multiple_of(2) || long > 3840 || short > 2160 {
+            return Err(encode(format!(
+                "a size of {width}x{height}; sides must be even, at least 16 and at most 3840 and 2160"
+            )));
         }
         if fps.num == 0 || fps.den == 0 || fps.num > u64::from(u32::MAX) || fps.den > u64::from(u32::MAX) {
             return Err(encode(format!("a frame rate of {}/{}", fps.num, fps.den)));
@@ -53,9 +53,11 @@ impl Mp4Writer {
         if quality > 100 {
             return Err(encode(format!("quality {quality}; it is a number from 0 to 100")));
         }
-        let encoder = Encoder::with_api_config(OpenH264API::from_source(), config(fps, quality)).map_err(|e| encode(e.to_string()))?;
+        let encoder = Encoder::with_api_config(OpenH264API::from_source(), config(fps, quality))
+            .map_err(|e| encode(e.to_string()))?;
         let partial = partial_path(path);
-        let mut file = BufWriter::new(File::create(&partial).map_err(|source| Error::Io { path: partial.clone(), source })?);
+        let mut file =
+            BufWriter::new(File::create(&partial).map_err(|source| Error::Io { path: partial.clone(), source })?);
         let header = mux::file_header();
         file.write_all(&header).map_err(|source| Error::Io { path: partial.clone(), source })?;
         Ok(Self {
@@ -77,7 +79,9 @@ impl Mp4Writer {
     pub fn write(&mut self, frame: &RgbFrame) -> Result<()> {
         let (width, height) = (self.picture.width, self.picture.height);
         if (frame.width as usize, frame.height as usize, frame.data.len()) != (width, height, width * height * 3) {
-            return Err(self.failed(format!("a frame of {}x{} in a file of {width}x{height}", frame.width, frame.height)));
+            return Err(
+                self.failed(format!("a frame of {}x{} in a file of {width}x{height}", frame.width, frame.height))
+            );
         }
         self.picture.fill(frame);
         let (mut sample, mut key) = (Vec::new(), false);
@@ -207,7 +211,8 @@ impl Yuv {
             let (upper, lower) = rows.split_at(self.width);
             let blocks = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
             for ((u, v), (upper, lower)) in u.iter_mut().zip(v).zip(blocks) {
-                let sum = |channel: usize| upper.iter().chain(lower).map(|pixel| i32::from(pixel[channel])).sum::<i32>();
+                let sum =
+                    |channel: usize| upper.iter().chain(lower).map(|pixel| i32::from(pixel[channel])).sum::<i32>();
                 let (r, g, b) = (sum(0), sum(1), sum(2));
                 *u = ((-38 * r - 74 * g + 112 * b + 512).div_euclid(1024) + 128).clamp(0, 255) as u8;
                 *v = ((112 * r - 94 * g - 18 * b + 512).div_euclid(1024) + 128).clamp(0, 255) as u8;

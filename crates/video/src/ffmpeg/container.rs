@@ -22,7 +22,9 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<(Opened, Parameters)>
         return Err(Error::NoVideoStream { path: path.into(), found: streams.join(", ") });
     };
     let (index, parameters) = (stream.index(), stream.parameters());
-    let rate = [stream.avg_frame_rate(), stream.rate()].into_iter().find(|rate| rate.numerator() > 0 && rate.denominator() > 0);
+    let rate = [stream.avg_frame_rate(), stream.rate()]
+        .into_iter()
+        .find(|rate| rate.numerator() > 0 && rate.denominator() > 0);
     let time_base = stream.time_base();
     // SAFETY: the parameters are valid and only read; sizes and colour codes are plain numbers.
     let (width, height, colour, config) = unsafe {
@@ -30,7 +32,9 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<(Opened, Parameters)>
         let range = if (*p).color_range as i32 == 2 { ColourRange::Full } else { ColourRange::Unspecified };
         let config = match (*p).extradata.is_null() {
             true => Vec::new(),
-            false => std::slice::from_raw_parts((*p).extradata, usize::try_from((*p).extradata_size).unwrap_or(0)).to_vec(),
+            false => {
+                std::slice::from_raw_parts((*p).extradata, usize::try_from((*p).extradata_size).unwrap_or(0)).to_vec()
+            }
         };
         ((*p).width, (*p).height, Colour { matrix: (*p).color_space as i32 as u8, range }, config)
     };
@@ -43,7 +47,10 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<(Opened, Parameters)>
         rotation: 0,
         colour,
         timescale: u64::try_from(time_base.denominator() / time_base.numerator().max(1)).unwrap_or(1).max(1),
-        fps: rate.map_or(Rational { num: 25, den: 1 }, |rate| Rational { num: rate.numerator() as u64, den: rate.denominator() as u64 }),
+        fps: rate.map_or(Rational { num: 25, den: 1 }, |rate| Rational {
+            num: rate.numerator() as u64,
+            den: rate.denominator() as u64,
+        }),
         packets: Vec::new(),
         streams,
     };

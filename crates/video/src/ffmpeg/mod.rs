@@ -4,8 +4,8 @@
 
 mod container;
 
-use ffmpeg_next as ff;
 use ff::util::error::EAGAIN;
+use ffmpeg_next as ff;
 
 pub(crate) use container::open;
 
@@ -91,7 +91,10 @@ impl FfmpegDecoder {
         if matches!(picture.format(), Pixel::YUV420P | Pixel::YUVJ420P) && height.is_multiple_of(2) {
             let plane = |i: usize| picture.data(i);
             let (y_stride, uv_stride) = (picture.stride(0), picture.stride(1));
-            return to_rgb(&Yuv420 { width, height, y: plane(0), u: plane(1), v: plane(2), y_stride, uv_stride }, colour);
+            return to_rgb(
+                &Yuv420 { width, height, y: plane(0), u: plane(1), v: plane(2), y_stride, uv_stride },
+                colour,
+            );
         }
         self.scale(picture, colour)
     }
@@ -117,7 +120,9 @@ impl FfmpegDecoder {
         };
         if !self.scaler.as_ref().is_some_and(|(scaler, was)| fits(scaler, was)) {
             let rgb = ff::format::Pixel::RGB24;
-            let mut scaler = scaling::Context::get(picture.format(), width, height, rgb, width, height, scaling::Flags::BICUBIC).ok()?;
+            let mut scaler =
+                scaling::Context::get(picture.format(), width, height, rgb, width, height, scaling::Flags::BICUBIC)
+                    .ok()?;
             let full = i32::from(colour.range == ColourRange::Full);
             // SAFETY: the context is valid and exclusively borrowed; the coefficient tables are static data of libswscale.
             unsafe {
@@ -129,7 +134,13 @@ impl FfmpegDecoder {
         let mut rgb = ff::frame::Video::empty();
         self.scaler.as_mut()?.0.run(picture, &mut rgb).ok()?;
         let row = width as usize * 3;
-        let data = rgb.data(0).chunks(rgb.stride(0)).take(height as usize).flat_map(|line| line.get(..row).unwrap_or_default()).copied().collect();
+        let data = rgb
+            .data(0)
+            .chunks(rgb.stride(0))
+            .take(height as usize)
+            .flat_map(|line| line.get(..row).unwrap_or_default())
+            .copied()
+            .collect();
         Some(RgbFrame { width, height, data })
     }
 }

@@ -48,7 +48,9 @@ fn real_clips_decode() {
         if path.extension().is_none_or(|extension| extension != "mp4") {
             continue;
         }
-        let clip = decode(&path, &FrameRequest::whole(FrameSampling::Count(4)), BackendChoice::Pure, &Limits::default()).unwrap();
+        let clip =
+            decode(&path, &FrameRequest::whole(FrameSampling::Count(4)), BackendChoice::Pure, &Limits::default())
+                .unwrap();
         assert_eq!((clip.frames.len(), clip.damaged), (4, 0), "{}", path.display());
     }
 }

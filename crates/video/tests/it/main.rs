@@ -1,6 +1,11 @@
 //! Tests of the crate `video` from outside.
 
+// Helpers outside of test functions may fail and print like the tests themselves.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod damage;
 mod encode;
+mod fixtures;
 mod golden;
 
 use std::path::{Path, PathBuf};

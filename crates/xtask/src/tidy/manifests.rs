@@ -20,7 +20,8 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("models", &["tensor", "weights", "processor"]),
     ("train", &["tensor", "weights", "processor", "models", "records", "video"]),
     ("infer", &["tensor", "weights", "processor", "models", "records", "video"]),
-    ("cli", &["records", "tensor", "video", "weights", "processor", "models", "train", "infer"]),
+    ("world", &["records", "video"]),
+    ("cli", &["records", "tensor", "video", "weights", "processor", "models", "train", "infer", "world"]),
     ("xtask", &["records", "tensor", "video", "weights", "processor", "models", "train", "infer"]),
 ];
 

@@ -110,7 +110,7 @@ fn softmax_gradient(p: &mut [f32], ds: &mut [f32], seen: usize, lse: f32, delta:
     hidden_p.fill(0.0);
     hidden_ds.fill(0.0);
     for (p, ds) in p.iter_mut().zip(ds) {
-        *p = math::exp(*p - lse);
+        *p = math::softmax_term(*p - lse);
         *ds = scale * *p * (*ds - delta);
     }
 }

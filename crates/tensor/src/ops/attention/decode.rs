@@ -30,7 +30,7 @@ pub(super) fn rows(
                     *score = config.scale * math::dot(q.row(i), k.row(j));
                 }
                 let max = math::max(scores);
-                let sum = math::exp_and_sum(scores, max);
+                let sum = math::softmax_terms(scores, max);
                 out.fill(0.0);
                 for (j, &p) in scores.iter().enumerate() {
                     for (out, &v) in out.iter_mut().zip(v.row(j)) {

@@ -104,5 +104,5 @@ fn absorb(running: &mut Running, scores: &mut [f32], seen: usize, out: &mut [f32
         math::scale(out, factor);
     }
     running.max = max;
-    running.sum += math::exp_and_sum(seen, max);
+    running.sum += math::softmax_terms(seen, max);
 }
