@@ -429,6 +429,15 @@ fn check_vision(config: &VisionConfig, num_position_embeddings: Option<usize>) -
             format!("hidden_size {} / num_heads {} must be a multiple of 4", config.hidden_size, config.num_heads),
         ));
     }
+    check_vision_kind(config, num_position_embeddings)
+}
+
+/// What only one family has.
+fn check_vision_kind(config: &VisionConfig, num_position_embeddings: Option<usize>) -> Result<()> {
+    check_vision_kind(config, num_position_embeddings)
+}
+
+fn check_vision_kind(config: &VisionConfig, num_position_embeddings: Option<usize>) -> Result<()> {
     match &config.kind {
         VisionKind::Qwen3 { position_grid_side, deepstack_visual_indexes, .. } => {
             if num_position_embeddings
