@@ -434,10 +434,6 @@ fn check_vision(config: &VisionConfig, num_position_embeddings: Option<usize>) -
 
 /// What only one family has.
 fn check_vision_kind(config: &VisionConfig, num_position_embeddings: Option<usize>) -> Result<()> {
-    check_vision_kind(config, num_position_embeddings)
-}
-
-fn check_vision_kind(config: &VisionConfig, num_position_embeddings: Option<usize>) -> Result<()> {
     match &config.kind {
         VisionKind::Qwen3 { position_grid_side, deepstack_visual_indexes, .. } => {
             if num_position_embeddings
