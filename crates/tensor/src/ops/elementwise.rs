@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn columns_split_and_join() {
-        let x = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]);
+        let x = tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]);
         let parts = split_columns(&x, &[1, 0, 2]).unwrap();
         assert_eq!(
             parts.iter().map(Tensor::to_vec).collect::<Vec<_>>(),
