@@ -10,6 +10,7 @@ mod error;
 #[cfg(feature = "ffmpeg")]
 mod ffmpeg;
 mod frame;
+mod hevc_sps;
 mod limits;
 mod nal;
 mod plan;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::Limits;
-use crate::demux::{self, Codec, Track};
+use crate::demux::{self, Codec, Opened, Track};
 use crate::error::{Error, Result};
 use crate::sampling::Rational;
+use crate::{Limits, hevc_sps, pure};
 
 /// Black to white of the samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct ClipInfo {
 /// # Errors
 /// [`Error`] that says what is wrong: empty file, no video file, cut short, no video stream, no frames, a limit exceeded.
 pub fn probe(path: &Path, limits: &Limits) -> Result<ClipInfo> {
-    let opened = demux::open(path, limits)?;
+    let opened = open(path, limits)?;
     let stream = StreamHeader::new(&opened.track);
     check_pixels(path, &stream, limits)?;
     let track = opened.track;
@@ -94,6 +94,15 @@ pub fn probe(path: &Path, limits: &Limits) -> Result<ClipInfo> {
         streams: track.streams,
         codec: track.codec,
     })
+}
+
+/// By the Rust demuxers, or libavformat where those do not know the container.
+fn open(path: &Path, limits: &Limits) -> Result<Opened> {
+    match demux::open(path, limits) {
+        #[cfg(feature = "ffmpeg")]
+        Err(Error::NotAVideo { .. }) => crate::ffmpeg::open(path, limits).map(|(opened, _)| opened),
+        other => other,
+    }
 }
 
 /// The coded size can be larger than what the container says; both must be within the limit.
@@ -141,18 +150,33 @@ impl StreamHeader {
         (self.width, self.height) = (info.width, info.height);
         self.bit_depth = info.bit_depth_luma as u8;
         self.chroma_format = info.chroma_format as u8;
-        if info.matrix != 2 {
-            self.colour.matrix = info.matrix;
-        }
-        if info.full_range {
-            self.colour.range = ColourRange::Full;
-        }
+        // This parser gives "limited" for streams that do not say; then the container's word stands.
+        let range = if info.full_range { ColourRange::Full } else { ColourRange::Unspecified };
+        self.say(Colour { matrix: info.matrix, range });
     }
 
     fn read_hvcc(&mut self, config: &[u8]) {
         if let Some([chroma_format, depth]) = config.get(16..18) {
             self.chroma_format = chroma_format & 3;
             self.bit_depth = 8 + (depth & 7);
+        }
+        let sps = pure::hevc_parameter_sets(config).into_iter().filter_map(rust_h265::parse_nal);
+        let sps = sps
+            .filter(|unit| unit.nal_unit_type == rust_h265::NalUnitType::Sps)
+            .find_map(|unit| hevc_sps::parse(&unit.rbsp));
+        let Some(sps) = sps else { return };
+        (self.width, self.height) = (sps.width, sps.height);
+        (self.chroma_format, self.bit_depth) = (sps.chroma_format, sps.bit_depth);
+        self.say(sps.colour);
+    }
+
+    /// The stream's own word on its colour, where it has one.
+    fn say(&mut self, colour: Colour) {
+        if colour.matrix != 2 {
+            self.colour.matrix = colour.matrix;
+        }
+        if colour.range != ColourRange::Unspecified {
+            self.colour.range = colour.range;
         }
     }
 }

@@ -209,7 +209,7 @@ fn decode_hevc(
 }
 
 /// The NAL units of an `hvcC` record (ISO/IEC 14496-15); what does not fit is left out.
-fn hevc_parameter_sets(config: &[u8]) -> Vec<&[u8]> {
+pub(crate) fn hevc_parameter_sets(config: &[u8]) -> Vec<&[u8]> {
     let mut units = Vec::new();
     let mut rest = config.get(22..).unwrap_or_default();
     let mut number = |size: usize| {

@@ -17,6 +17,11 @@ pub(crate) fn open(path: &Path, limits: &Limits) -> Result<(Opened, Parameters)>
     let not_a_video = |reason: String| Error::NotAVideo { path: path.into(), reason };
     initialise().map_err(&not_a_video)?;
     let mut input = ff::format::input(path).map_err(|e| not_a_video(format!("libavformat says: {e}")))?;
+    let format = input.format().name().to_owned();
+    // libavformat also "plays" still pictures and text.
+    if format.ends_with("_pipe") || format.starts_with("image2") || format == "tty" {
+        return Err(not_a_video(format!("it is no clip but `{format}`")));
+    }
     let streams: Vec<String> = input.streams().map(|stream| kind(&stream)).collect();
     let Some(stream) = input.streams().best(ff::media::Type::Video) else {
         return Err(Error::NoVideoStream { path: path.into(), found: streams.join(", ") });

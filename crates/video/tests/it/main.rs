@@ -3,6 +3,7 @@
 // Helpers outside of test functions may fail and print like the tests themselves.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod containers;
 mod damage;
 mod encode;
 mod fixtures;
