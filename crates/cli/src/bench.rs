@@ -1,15 +1,16 @@
 //! `roadscribe bench`: measurements, one JSON line each.
 
-use crate::Outcome;
+use crate::{Outcome, clip_args::ClipArgs};
 use clap::{Subcommand, ValueEnum};
 use models::{Grads, Preset, Remat, SpecialTokens, StepWork, Vlm, VlmConfig, preset_config};
 use processor::{GridThw, PackedInput, VisionTokenIds, VlmInput, pack, positions};
 use serde_json::json;
-use std::{process::ExitCode, time::Instant};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 use tensor::{
     Device, Tensor,
     ops::{linear, optimizer},
 };
+use video::Limits;
 
 /// Flags of `roadscribe bench`.
 #[derive(clap::Args, Debug)]
@@ -20,8 +21,21 @@ pub struct Args {
 
 #[derive(Subcommand, Debug)]
 enum What {
+    /// Decode chosen frames of a clip: CPU time, frames decoded, and the fewest that the clip allows
+    Decode(DecodeArgs),
     /// A training step of a random model on the recipe's shape, against the rate of its own matrix products
     Sft(SftArgs),
+}
+
+#[derive(clap::Args, Debug)]
+struct DecodeArgs {
+    /// The clip
+    clip: PathBuf,
+    #[command(flatten)]
+    frames: ClipArgs,
+    /// Measured runs, after one that is not
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    repeats: u32,
 }
 
 #[derive(clap::Args, Debug)]
@@ -61,6 +75,7 @@ enum Size {
 /// Runs the verb.
 pub fn run(args: &Args) -> Outcome {
     match &args.what {
+        What::Decode(args) => decode(args),
         What::Sft(args) => sft(args),
     }
 }
@@ -68,6 +83,25 @@ pub fn run(args: &Args) -> Outcome {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn decode(args: &DecodeArgs) -> Outcome {
+    let report = video::bench_decode(
+        &args.clip,
+        &args.frames.request(),
+        args.frames.backend.into(),
+        &Limits::default(),
+        args.repeats,
+    )?;
+    println!(
+        "{}",
+        json!({
+            "bench": "decode", "clip": args.clip.display().to_string(), "backend": report.backend, "total_frames": report.total_frames, "frames": report.frames_wanted, "damaged": report.damaged,
+            "frames_decoded": report.frames_decoded, "frames_decoded_min": report.frames_decoded_min,
+            "cpu_ms": report.cpu_ms, "wall_ms": report.wall_ms, "runs": report.repeats,
+        })
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Multiplies and adds per second of the linear products of a step, forward and backward, each shape timed on its own.

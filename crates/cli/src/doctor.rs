@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Outcome {
     if args.json {
         say!("{}", serde_json::to_string(&report)?);
     } else {
-        print!("{}", report.words());
+        say!("{}", report.words().trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -93,7 +93,7 @@ impl Report {
             memory_available_bytes: available,
             disk_dir: dir.into(),
             disk_available_bytes: disk_available_bytes(dir),
-            video_backends: vec!["pure"],
+            video_backends: if cfg!(feature = "ffmpeg") { vec!["ffmpeg", "pure"] } else { vec!["pure"] },
             ffmpeg_libraries: FFMPEG_LIBRARIES
                 .iter()
                 .filter_map(|name| find_library(&library_dirs, &format!("{name}.so")))

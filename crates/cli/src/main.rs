@@ -1,5 +1,7 @@
 //! The `roadscribe` binary: one file per verb. The only place that reads arguments and environment, and prints.
 
+#![allow(clippy::print_stderr, reason = "the binary talks to its user")]
+
 use clap::{Parser, Subcommand};
 use std::{
     error::Error,

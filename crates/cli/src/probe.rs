@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> Outcome {
 /// The frames and their size, from the tables alone.
 fn plan(processor: &Processor, info: &ClipInfo, args: &ClipArgs) -> Result<VideoInput, String> {
     let indices = video::frame_indices(info.frames, info.fps, &args.request()).map_err(|e| e.to_string())?;
-    let turned = info.rotation % 180 != 0;
+    let turned = !info.rotation.is_multiple_of(180);
     let (width, height) = if turned { (info.height, info.width) } else { (info.width, info.height) };
     processor
         .planned(FrameSize { height, width }, &indices, Some(info.fps.to_f64()), &args.budget())

@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn greedy_and_penalties() {
         check(GREEDY, &[], &[0.1, 0.9, 0.9, f32::NAN], &[1, 1]);
-        check(Sampling { repetition_penalty: 2.0, ..GREEDY }, &[1], &[0.5, 0.9, 0.4], &[0, 1, 2]);
+        check(Sampling { repetition_penalty: 2.0, ..GREEDY }, &[1], &[0.5, 0.9, 0.4], &[0, 1, 1]);
         check(Sampling { repetition_penalty: 2.0, ..GREEDY }, &[1], &[-0.9, -0.5, -1.5], &[0, 1]);
         check(Sampling { presence_penalty: 0.5, ..GREEDY }, &[1], &[0.5, 0.9, 0.2], &[1, 0, 1]);
         check(GREEDY, &[], &[f32::NAN], &[]);

@@ -309,7 +309,7 @@ fn text(family: Family, raw: RawText, top_eos: Option<Vec<u32>>) -> Result<TextC
     )?;
     let head_dim = raw.head_dim.unwrap_or(raw.hidden_size / heads);
     check_dimensions("text_config", &[("head_dim", head_dim)])?;
-    if heads % kv_heads != 0 {
+    if !heads.is_multiple_of(kv_heads) {
         return Err(Error::config(
             "text_config.num_key_value_heads",
             format!("{kv_heads} does not divide num_attention_heads {heads}"),
@@ -331,7 +331,9 @@ fn text(family: Family, raw: RawText, top_eos: Option<Vec<u32>>) -> Result<TextC
     let section = rope.and_then(|r| r.mrope_section.clone()).unwrap_or(default_section);
     let mrope_section = <[usize; 3]>::try_from(section)
         .ok()
-        .filter(|s| head_dim % 2 == 0 && s.iter().try_fold(0usize, |sum, v| sum.checked_add(*v)) == Some(head_dim / 2))
+        .filter(|s| {
+            head_dim.is_multiple_of(2) && s.iter().try_fold(0usize, |sum, v| sum.checked_add(*v)) == Some(head_dim / 2)
+        })
         .ok_or_else(|| {
             Error::config(
                 "text_config.rope_scaling.mrope_section",
@@ -421,12 +423,17 @@ fn check_vision(config: &VisionConfig, num_position_embeddings: Option<usize>) -
         ));
     }
     // Four angles per head: half of the pairs take the row, half the column.
-    if config.hidden_size % config.num_heads != 0 || config.head_dim() % 4 != 0 {
+    if !config.hidden_size.is_multiple_of(config.num_heads) || !config.head_dim().is_multiple_of(4) {
         return Err(Error::config(
             "vision_config.num_heads",
             format!("hidden_size {} / num_heads {} must be a multiple of 4", config.hidden_size, config.num_heads),
         ));
     }
+    check_vision_kind(config, num_position_embeddings)
+}
+
+/// What only one family has.
+fn check_vision_kind(config: &VisionConfig, num_position_embeddings: Option<usize>) -> Result<()> {
     match &config.kind {
         VisionKind::Qwen3 { position_grid_side, deepstack_visual_indexes, .. } => {
             if num_position_embeddings

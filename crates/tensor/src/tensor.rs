@@ -37,13 +37,8 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shape`] if the number of values is not the product of `shape`.
     pub fn from_vec(device: &Device, data: Vec<f32>, shape: &[usize]) -> Result<Self> {
-        if data.len() != shape.iter().product::<usize>() {
-            return Err(Error::shape(
-                "from_vec",
-                "data",
-                format!("{} values for {shape:?}", shape.iter().product::<usize>()),
-                &[data.len()],
-            ));
+        if Some(data.len()) != size(shape) {
+            return Err(Error::shape("from_vec", "data", format!("as many values as {shape:?} has"), &[data.len()]));
         }
         let storage = match device {
             Device::Cpu => Storage::Cpu(data.into()),
@@ -88,7 +83,7 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shape`] if the sizes differ.
     pub fn reshape(mut self, shape: &[usize]) -> Result<Self> {
-        if self.len() != shape.iter().product::<usize>() {
+        if Some(self.len()) != size(shape) {
             return Err(Error::shape("reshape", "self", format!("{shape:?}"), &self.shape));
         }
         self.shape = shape.to_vec();
@@ -158,5 +153,27 @@ impl Tensor {
     /// Checks that the tensor is a matrix `(N, width)` in row-major terms, whatever its leading dimensions.
     pub(crate) fn expect_cols(&self, op: &'static str, what: &'static str, width: usize) -> Result<()> {
         if self.cols() == width { Ok(()) } else { Err(Error::shape(op, what, format!("(.., {width})"), &self.shape)) }
+    }
+}
+
+/// Number of elements of a shape, unless it overflows.
+fn size(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |size, &extent| size.checked_mul(extent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_must_match_the_number_of_values() {
+        let from = |count: usize, shape: &[usize]| Tensor::from_vec(&Device::Cpu, vec![1.0; count], shape);
+        let x = from(6, &[2, 3]).unwrap();
+        assert_eq!((x.rows(), x.cols(), x.len()), (2, 3, 6));
+        assert_eq!(x.clone().reshape(&[3, 2]).unwrap().shape(), [3, 2]);
+        assert!(x.reshape(&[4, 2]).is_err());
+        assert!(from(5, &[2, 3]).is_err());
+        assert!(from(0, &[1 << 40, 1 << 40]).is_err());
+        assert_eq!(from(1, &[]).unwrap().rows(), 1);
     }
 }

@@ -100,7 +100,7 @@ fn input_that_does_not_fit_is_an_error() {
     check("visual placeholders", |s| s.grid_thw[0].t = 1);
     check("pixel values", |s| s.pixel_values.truncate(96));
     check("outside the vocabulary", |s| s.input_ids[0] = 4000);
-    check("multiple of the merge size", |s| s.grid_thw[0].h = 3);
+    check("multiple of the merge size", |s| (s.grid_thw[0].h, s.grid_thw[0].w) = (3, 8));
     check("positions", |s| s.position_ids[1].truncate(2));
     let mut bad = good.clone();
     bad.labels[5] = 4000;

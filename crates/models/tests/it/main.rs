@@ -1,5 +1,7 @@
 //! Whole-model properties on the committed tiny models; the numbers of the reference are checked by `cargo xtask golden`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
 mod batching;
 mod config;
 mod folder;

@@ -1,5 +1,7 @@
 //! Residual add, scale, and the splitting and joining of columns.
 
+use rayon::prelude::*;
+
 use crate::cpu::loops;
 use crate::{Device, Error, Result, Tensor};
 
@@ -110,9 +112,10 @@ fn copy_columns(
     if width == 0 {
         return;
     }
-    for (to, from) in to.chunks_exact_mut(to_cols).zip(from.chunks_exact(from_cols)) {
+    let rows = to.par_chunks_exact_mut(to_cols).zip(from.par_chunks_exact(from_cols));
+    rows.with_min_len(loops::task_rows(width)).for_each(|(to, from)| {
         to[to_col..to_col + width].copy_from_slice(&from[from_col..from_col + width]);
-    }
+    });
 }
 
 #[cfg(test)]
@@ -138,7 +141,7 @@ mod tests {
 
     #[test]
     fn columns_split_and_join() {
-        let x = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]);
+        let x = tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3]);
         let parts = split_columns(&x, &[1, 0, 2]).unwrap();
         assert_eq!(
             parts.iter().map(Tensor::to_vec).collect::<Vec<_>>(),

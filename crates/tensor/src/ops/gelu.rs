@@ -125,9 +125,9 @@ mod tests {
     #[test]
     fn far_from_zero_it_is_the_identity_or_zero() {
         for kind in [Kind::Erf, Kind::Tanh] {
-            let y = forward(&tensor(&[-1e4, -40.0, 0.0, 40.0, 1e4], &[5]), kind).unwrap();
+            let y = forward(&tensor([-1e4, -40.0, 0.0, 40.0, 1e4], &[5]), kind).unwrap();
             assert_eq!(y.to_vec(), [0.0, 0.0, 0.0, 40.0, 1e4]);
-            let dx = backward(&tensor(&[1.0; 4], &[4]), &tensor(&[-1e4, -40.0, 40.0, 1e4], &[4]), kind).unwrap();
+            let dx = backward(&tensor([1.0; 4], &[4]), &tensor([-1e4, -40.0, 40.0, 1e4], &[4]), kind).unwrap();
             assert_eq!(dx.to_vec(), [0.0, 0.0, 1.0, 1.0]);
         }
     }

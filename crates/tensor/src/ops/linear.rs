@@ -113,7 +113,8 @@ fn forward_cpu(x: &[f32], weight: &[f32], bias: Option<&[f32]>, rows: usize, y: 
     let write = match bias {
         None => Write::Set,
         Some(bias) => {
-            y.chunks_exact_mut(outputs.max(1)).for_each(|row| row.copy_from_slice(bias));
+            let rows = y.par_chunks_exact_mut(outputs.max(1)).with_min_len(loops::task_rows(outputs));
+            rows.for_each(|row| row.copy_from_slice(bias));
             Write::Add
         }
     };

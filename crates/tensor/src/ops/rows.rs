@@ -145,8 +145,8 @@ mod tests {
 
     #[test]
     fn every_op_on_a_small_matrix() {
-        let x = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[3, 2]);
-        let src = tensor(&[10.0, 20.0, 30.0, 40.0], &[2, 2]);
+        let x = tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[3, 2]);
+        let src = tensor([10.0, 20.0, 30.0, 40.0], &[2, 2]);
         let rows = indices(&[2, 0]);
         assert_eq!(gather(&x, &rows).unwrap().to_vec(), [5.0, 6.0, 1.0, 2.0]);
         let after = |change: &dyn Fn(&mut Tensor) -> Result<()>| {

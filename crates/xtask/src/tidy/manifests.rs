@@ -11,7 +11,7 @@ use super::{Finding, TextFile};
 use crate::Outcome;
 
 /// Which crate of ours may use which: a new arrow is a decision, written here and in ARCHITECTURE.md together.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: &[(&str, &[&str])] = &[
     ("records", &[]),
     ("tensor", &[]),
     ("video", &[]),
@@ -123,15 +123,21 @@ fn reachable<'l>(lock: &'l Lock, manifests: &BTreeMap<String, Manifest>) -> BTre
         if !seen.insert((package.name.as_str(), package.version.as_str())) {
             continue;
         }
-        // The lock file lists the development dependencies of our own crates too; those are not in the binary.
+        // The lock file lists the development and the optional dependencies of our own crates too; those are not in
+        // the binary that a plain build makes.
         let own = manifests.get(&package.name);
         let is_used = |key: &&String| {
             let name = key.split(' ').next().unwrap_or_default();
-            own.is_none_or(|m| m.dependencies.contains_key(name) || m.build_dependencies.contains_key(name))
+            own.is_none_or(|m| [&m.dependencies, &m.build_dependencies].iter().any(|d| is_always_built(d, name)))
         };
         open.extend(package.dependencies.iter().filter(is_used).filter_map(|key| find(key)));
     }
     seen
+}
+
+fn is_always_built(dependencies: &BTreeMap<String, toml::Value>, name: &str) -> bool {
+    let optional = |value: &toml::Value| value.get("optional").and_then(toml::Value::as_bool) == Some(true);
+    dependencies.get(name).is_some_and(|value| !optional(value))
 }
 
 #[cfg(test)]
@@ -156,11 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn development_dependencies_are_not_counted() {
-        let lock = "[[package]]\nname='cli'\nversion='1'\ndependencies=['a 2.0', 'dev']\n\
+    fn development_and_optional_dependencies_are_not_counted() {
+        let lock = "[[package]]\nname='cli'\nversion='1'\ndependencies=['a 2.0', 'dev', 'extra']\n\
             [[package]]\nname='a'\nversion='1.0'\n[[package]]\nname='a'\nversion='2.0'\ndependencies=['b']\n\
-            [[package]]\nname='b'\nversion='1'\n[[package]]\nname='dev'\nversion='1'";
-        let manifest = "[package]\nname='cli'\n[dependencies]\na='2'\n[dev-dependencies]\ndev='1'";
+            [[package]]\nname='b'\nversion='1'\n[[package]]\nname='dev'\nversion='1'\n\
+            [[package]]\nname='extra'\nversion='1'";
+        let manifest =
+            "[package]\nname='cli'\n[dependencies]\na='2'\nextra={optional=true}\n[dev-dependencies]\ndev='1'";
         let manifests = BTreeMap::from([("cli".to_owned(), toml::from_str(manifest).unwrap())]);
         let lock: Lock = toml::from_str(lock).unwrap();
         let found: Vec<_> = reachable(&lock, &manifests).into_iter().collect();
