@@ -69,11 +69,15 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        let mut told = error.to_string();
+        eprintln!("error: {told}");
         let mut cause = error.source();
         while let Some(error) = cause {
-            // A transparent wrapper says the same as its source; once is enough.
-            eprintln!("  because: {error}");
+            // A message that already tells its cause is not followed by it.
+            if !told.contains(&error.to_string()) {
+                told = error.to_string();
+                eprintln!("  because: {told}");
+            }
             cause = error.source();
         }
         ExitCode::FAILURE

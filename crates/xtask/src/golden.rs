@@ -309,3 +309,35 @@ fn train(model: &mut Vlm, packed: &PackedInput, steps: usize) -> Checked<Vec<f64
     }
     Ok(losses)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn committed_models_hold() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        assert!(super::run(&root.join("golden/models")).unwrap());
+        let shared = root.join("../shared/golden/models");
+        match shared.is_dir() {
+            true => assert!(super::run(&shared).unwrap()),
+            false => println!("no ../shared/golden: only the committed models are checked"),
+        }
+    }
+
+    #[test]
+    fn a_wrong_weight_is_seen() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../golden/models/deberta_v2");
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["config.json", "case_forward.safetensors", "model.safetensors"] {
+            std::fs::copy(root.join(name), dir.path().join(name)).unwrap();
+        }
+        assert!(super::run(dir.path()).unwrap());
+        let mut bytes = std::fs::read(root.join("model.safetensors")).unwrap();
+        // The last value of the file, its exponent changed.
+        let at = bytes.len() - 1;
+        bytes[at] ^= 0x02;
+        std::fs::write(dir.path().join("model.safetensors"), bytes).unwrap();
+        assert!(!super::run(dir.path()).unwrap());
+    }
+}
