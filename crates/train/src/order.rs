@@ -96,8 +96,15 @@ impl Order {
         Self { seed: recipe.seed, shuffle: recipe.shuffle, position: 0, pools }
     }
 
-    /// Goes on to `position` without handing out what lies before it; a hash a position, no file is touched.
+    /// Goes on to `position` without handing out what lies before it: a hash a position where there are several pools
+    /// to draw from, nothing where there is one. No file is touched.
     pub fn skip_to(&mut self, position: u64) {
+        self.pools.iter_mut().for_each(|pool| pool.pass.clear());
+        let mut filled = self.pools.iter_mut().filter(|pool| pool.size > 0);
+        if let (Some(only), None) = (filled.next(), filled.next()) {
+            only.drawn += position.saturating_sub(self.position);
+            self.position = self.position.max(position);
+        }
         while self.position < position {
             let pool = self.draw();
             self.pools[pool].drawn += 1;

@@ -27,7 +27,7 @@ fn an_epoch_sees_every_sample_once() {
 
 #[test]
 fn skipping_is_the_same_as_walking() {
-    for weights in [vec![None, None], vec![Some(0.25), Some(0.75)]] {
+    for weights in [vec![None, None], vec![Some(0.25), Some(0.75)], vec![Some(0.0), Some(1.0)]] {
         let walked: Vec<_> = order(&weights, &[7, 11], true).take(100).collect();
         for start in [0, 1, 17, 18, 36, 99] {
             let mut skipped = order(&weights, &[7, 11], true);
