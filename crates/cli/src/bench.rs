@@ -6,10 +6,8 @@ use models::{Grads, Preset, Remat, SpecialTokens, StepWork, Vlm, VlmConfig, pres
 use processor::{GridThw, PackedInput, VisionTokenIds, VlmInput, pack, positions};
 use serde_json::json;
 use std::{path::PathBuf, process::ExitCode, time::Instant};
-use tensor::{
-    Device, Tensor,
-    ops::{linear, optimizer},
-};
+use tensor::{Device, Tensor, ops::linear};
+use train::optimizer::{self, AdamW, Moments};
 use video::Limits;
 
 /// Flags of `roadscribe bench`.
@@ -173,30 +171,15 @@ fn step(
     model: &mut Vlm,
     packed: &PackedInput,
     grads: &mut Grads,
-    moments: &mut [Grads; 2],
+    moments: &mut Moments,
     number: u64,
-) -> Result<f64, models::Error> {
+) -> train::Result<f64> {
     grads.fill_zero();
     let sum = model.forward_backward(packed, 1e-3, grads)?;
-    let mut square = 0.0;
-    for grad in grads.tensors() {
-        square += optimizer::sum_of_squares(grad)?;
-    }
-    let adamw = optimizer::AdamW {
-        lr: 1e-4,
-        beta1: 0.9,
-        beta2: 0.999,
-        eps: 1e-6,
-        weight_decay: 0.01,
-        step: number,
-        grad_scale: (1.0 / (square.sqrt() + 1e-6)).min(1.0) as f32,
-    };
-    let [first, second] = moments;
-    for (((param, grad), m), v) in
-        model.params.tensors_mut().iter_mut().zip(grads.tensors()).zip(first.tensors_mut()).zip(second.tensors_mut())
-    {
-        optimizer::adamw(param, grad, m, v, adamw)?;
-    }
+    let grad_scale = optimizer::clip_factor(optimizer::grad_norm(grads)?, Some(1.0)) as f32;
+    let settings =
+        AdamW { lr: 1e-4, beta1: 0.9, beta2: 0.999, eps: 1e-6, weight_decay: 0.01, step: number, grad_scale };
+    optimizer::update(&mut model.params, grads, moments, settings)?;
     Ok(sum.loss / sum.tokens.max(1) as f64)
 }
 
@@ -227,7 +210,7 @@ fn sft(args: &SftArgs) -> Outcome {
     let mut model = Vlm::random(config, 0, &Device::Cpu)?;
     model.remat = if args.recompute { Remat::Full } else { Remat::None };
     let mut grads = model.params.zero_grads();
-    let mut moments = [model.params.zero_grads(), model.params.zero_grads()];
+    let mut moments = Moments::zeros(&model.params);
     let mut seconds = Vec::new();
     let mut loss = step(&mut model, &packed, &mut grads, &mut moments, 1)?;
     let mut gemm = vec![gemm_rate(&work)?];

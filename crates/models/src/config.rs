@@ -389,7 +389,7 @@ fn vision(family: Family, raw: RawVision) -> Result<VisionConfig> {
             Family::Qwen2_5Vl => VisionKind::Qwen2_5 {
                 window_size: raw.window_size.unwrap_or(112),
                 fullatt_block_indexes: raw.fullatt_block_indexes.unwrap_or_else(|| vec![7, 15, 23, 31]),
-                tokens_per_second: raw.tokens_per_second.unwrap_or(2.0),
+                tokens_per_second: raw.tokens_per_second.unwrap_or(4.0),
             },
         },
     };

@@ -11,7 +11,7 @@ mod error;
 mod loader;
 mod logs;
 mod metrics;
-mod optimizer;
+pub mod optimizer;
 mod order;
 mod plan;
 mod run;

@@ -2,9 +2,10 @@
 
 use models::{Grads, Params};
 use tensor::Tensor;
-use tensor::ops::optimizer::{AdamW, adamw, sum_of_squares};
+pub use tensor::ops::optimizer::AdamW;
+use tensor::ops::optimizer::{adamw, sum_of_squares};
 
-use crate::{Recipe, Result};
+use crate::Result;
 
 /// The two moments of every parameter, in the order of the parameters.
 #[derive(Clone, Debug)]
@@ -41,26 +42,10 @@ pub fn clip_factor(norm: f64, norm_max: Option<f64>) -> f64 {
 }
 
 /// One AdamW update of all parameters: decay hits norms, biases and embeddings too, as in the reference trainer.
-/// `update` counts from 1; gradients are multiplied by `grad_scale`.
 ///
 /// # Errors
 /// [`crate::Error::Tensor`] if shapes do not fit.
-pub fn update(
-    params: &mut Params,
-    grads: &Grads,
-    moments: &mut Moments,
-    recipe: &Recipe,
-    (update, lr, grad_scale): (u64, f64, f64),
-) -> Result<()> {
-    let settings = AdamW {
-        lr,
-        beta1: recipe.betas[0],
-        beta2: recipe.betas[1],
-        eps: recipe.epsilon,
-        weight_decay: recipe.weight_decay,
-        step: update,
-        grad_scale: grad_scale as f32,
-    };
+pub fn update(params: &mut Params, grads: &Grads, moments: &mut Moments, settings: AdamW) -> Result<()> {
     let moments = moments.first.iter_mut().zip(&mut moments.second);
     for ((param, grad), (first, second)) in params.tensors_mut().iter_mut().zip(grads.tensors()).zip(moments) {
         adamw(param, grad, first, second, settings)?;

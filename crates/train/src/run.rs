@@ -12,7 +12,7 @@ use crate::checkpoint::{self, RunState, Snapshot};
 use crate::data::Encoder;
 use crate::loader::Loader;
 use crate::logs::{LogLengths, Logs};
-use crate::optimizer::{self, Moments};
+use crate::optimizer::{self, AdamW, Moments};
 use crate::step::{self, Batch};
 use crate::{
     Checkpoints, Data, Error, ExportDType, MetricSink, NonFinite, Order, Plan, Result, ResumeFrom, RunSummary,
@@ -161,8 +161,16 @@ impl<'a> Run<'a> {
             if loss.is_finite() && norm.is_finite() {
                 let scale = optimizer::clip_factor(norm, recipe.grad_norm_max) / tokens;
                 self.updates += 1;
-                let step = (self.updates, lr, scale);
-                optimizer::update(&mut self.vlm.params, &self.grads, &mut self.moments, recipe, step)?;
+                let settings = AdamW {
+                    lr,
+                    beta1: recipe.betas[0],
+                    beta2: recipe.betas[1],
+                    eps: recipe.epsilon,
+                    weight_decay: recipe.weight_decay,
+                    step: self.updates,
+                    grad_scale: scale as f32,
+                };
+                optimizer::update(&mut self.vlm.params, &self.grads, &mut self.moments, settings)?;
                 self.skipped_in_a_row = 0;
                 updated = true;
             } else {

@@ -14,7 +14,8 @@ use std::{
     error::Error,
     path::{Path, PathBuf},
 };
-use tensor::{Device, ops::optimizer};
+use tensor::Device;
+use train::optimizer::{self, AdamW, Moments};
 use weights::SafetensorsFile;
 
 type Checked<T> = Result<T, Box<dyn Error>>;
@@ -272,40 +273,19 @@ fn greedy(model: &Vlm, input: &VlmInput, count: usize) -> Checked<Vec<u32>> {
     Ok(ids)
 }
 
-/// Losses of AdamW steps as `train.json` describes them.
+/// Losses of AdamW steps as `train.json` describes them, by the trainer's own clip and update.
 fn train(model: &mut Vlm, packed: &PackedInput, steps: usize) -> Checked<Vec<f64>> {
     let mut grads = model.params.zero_grads();
-    let mut moments = [model.params.zero_grads(), model.params.zero_grads()];
+    let mut moments = Moments::zeros(&model.params);
     let count = model.loss(packed)?.tokens as f64;
     let mut losses = Vec::new();
     for step in 1..=steps {
         grads.fill_zero();
         losses.push(model.forward_backward(packed, 1.0 / count as f32, &mut grads)?.loss / count);
-        let mut square = 0.0;
-        for grad in grads.tensors() {
-            square += optimizer::sum_of_squares(grad)?;
-        }
-        let grad_scale = (1.0 / (square.sqrt() + 1e-6)).min(1.0) as f32;
-        let adamw = optimizer::AdamW {
-            lr: 1e-3,
-            beta1: 0.9,
-            beta2: 0.999,
-            eps: 1e-6,
-            weight_decay: 0.01,
-            step: step as u64,
-            grad_scale,
-        };
-        let [moments1, moments2] = &mut moments;
-        for (((param, grad), m), v) in model
-            .params
-            .tensors_mut()
-            .iter_mut()
-            .zip(grads.tensors())
-            .zip(moments1.tensors_mut())
-            .zip(moments2.tensors_mut())
-        {
-            optimizer::adamw(param, grad, m, v, adamw)?;
-        }
+        let grad_scale = optimizer::clip_factor(optimizer::grad_norm(&grads)?, Some(1.0)) as f32;
+        let settings =
+            AdamW { lr: 1e-3, beta1: 0.9, beta2: 0.999, eps: 1e-6, weight_decay: 0.01, step: step as u64, grad_scale };
+        optimizer::update(&mut model.params, &grads, &mut moments, settings)?;
     }
     Ok(losses)
 }
