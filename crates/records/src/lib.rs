@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod annotation;
 mod error;
 pub mod hash;
 pub mod jsonl;
@@ -13,13 +14,17 @@ mod llava;
 mod manifest;
 mod meta;
 mod prediction;
+mod question;
 mod root;
 mod sample;
+mod score;
 
 pub use error::{Error, Result};
 pub use hash::ContentHash;
 pub use manifest::{FileRecord, RunManifest};
 pub use meta::{parse_meta, read_meta};
 pub use prediction::{FinishReason, Outcome, PixelBudget, Prediction, Sampling};
+pub use question::{BenchmarkItem, Category, Question};
 pub use root::DataRoot;
 pub use sample::{Media, MediaKind, Part, Prompt, Role, Sample, Target, Turn};
+pub use score::{ItemStatus, Score, ScoreGroup, ScoredItem};
