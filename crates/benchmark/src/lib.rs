@@ -1,0 +1,3 @@
+//! The question pool, the draw for each clip, the frozen benchmark.
+
+#![forbid(unsafe_code)]

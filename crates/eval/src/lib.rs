@@ -1,0 +1,3 @@
+//! Scores and their uncertainty: BLEU, multiple choice, LingoQA.
+
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Figures and the page of a run.
+
+#![forbid(unsafe_code)]
