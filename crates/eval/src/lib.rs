@@ -1,3 +1,5 @@
 //! Scores and their uncertainty: BLEU, multiple choice, LingoQA.
 
 #![forbid(unsafe_code)]
+
+pub mod bleu;
