@@ -3,3 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bleu;
+mod compare;
+pub mod statistics;
+
+pub use compare::{CandidateComparison, Comparison, Difference, LEVEL, Refused, compare};
