@@ -63,7 +63,7 @@ fn conversation(scene: &Scene) -> Vec<(String, String)> {
     choices
 }
 
-/// A question with two to four choices, in the benchmark's form; the answer is a letter.
+/// A question with two to four choices, in the benchmark's form; the answer is the choice and its letter.
 fn with_choices(fact: &Fact, rng: &mut ChaCha8Rng) -> (String, String) {
     let mut others: Vec<usize> = (0..fact.answers.len()).filter(|place| *place != fact.truth).collect();
     others.shuffle(rng);
@@ -72,7 +72,9 @@ fn with_choices(fact: &Fact, rng: &mut ChaCha8Rng) -> (String, String) {
     others.insert(place, fact.truth);
     let options: Vec<String> = others.iter().map(|other| capitalised(fact.answers[*other])).collect();
     let letter = char::from(b'A' + place as u8);
-    (render_prompt(fact.questions[rng.random_range(0..3)], &options), letter.to_string())
+    // The words before the letter: a small model first learns to name what it sees, then to find it among the choices.
+    let answer = format!("{} ({letter})", options[place]);
+    (render_prompt(fact.questions[rng.random_range(0..3)], &options), answer)
 }
 
 fn capitalised(text: &str) -> String {

@@ -51,7 +51,8 @@ fn write_questions(folder: &Path, written: &[WrittenClip], seed: u64) -> Result<
             let Some(place) = right_place(&clip.scene, &drawn.question.id, drawn.permutation) else { continue };
             let options = drawn.permutation.map(|place| drawn.question.options[usize::from(place)].clone());
             let question = render_prompt(&drawn.question.text, &options);
-            turns.push(json!({"question": question, "answer": BenchmarkItem::letter(place).to_string()}));
+            let answer = format!("{} ({})", options[usize::from(place)], BenchmarkItem::letter(place));
+            turns.push(json!({"question": question, "answer": answer}));
         }
         let path = folder.join(format!("metas/{}.vqa.json", clip.name));
         records::write_atomic(&path, format!("{:#}\n", Value::Array(turns)).as_bytes())?;
