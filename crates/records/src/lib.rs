@@ -9,6 +9,7 @@
 pub mod annotation;
 mod error;
 pub mod hash;
+mod in_use;
 pub mod jsonl;
 mod llava;
 mod manifest;
@@ -21,6 +22,7 @@ mod score;
 
 pub use error::{Error, Result};
 pub use hash::ContentHash;
+pub use in_use::InUse;
 pub use manifest::{FileRecord, RunManifest};
 pub use meta::{parse_meta, read_meta};
 pub use prediction::{FinishReason, Outcome, PixelBudget, Prediction, Sampling};
