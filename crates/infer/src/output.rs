@@ -2,7 +2,7 @@
 
 use crate::{Request, Result, Settings};
 use records::{ContentHash, Outcome, Prediction, jsonl};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// The open file, and which request has its record.
@@ -19,38 +19,55 @@ pub(crate) struct Output {
 
 impl Output {
     /// Opens a file, keeps the records that answer a request as it is asked now, and moves all others to the file of
-    /// superseded records. With `retry_failed`, failures are of no use either.
+    /// superseded records, from where they come back if they are asked for again. With `retry_failed`, failures are of no
+    /// use either.
     pub fn open(path: &Path, requests: &[Request], hashes: &[ContentHash], settings: &Settings) -> Result<Self> {
         let place: HashMap<(&str, &ContentHash), usize> =
             requests.iter().zip(hashes).enumerate().map(|(at, (r, hash))| ((r.id.as_str(), hash), at)).collect();
         let found = if path.exists() { jsonl::read::<Prediction>(path)?.records } else { Vec::new() };
         let mut records: Vec<Option<Prediction>> = vec![None; requests.len()];
-        let (mut stale, mut order) = (Vec::new(), Vec::new());
-        for mut record in found {
+        let (mut stale, mut order, mut renamed) = (Vec::new(), Vec::new(), false);
+        for record in found {
             let failed = matches!(record.outcome, Outcome::Failed { .. });
             let slot = place.get(&(record.id.as_str(), &record.request_hash)).copied();
             match slot.filter(|at| records[*at].is_none() && !(failed && settings.retry_failed)) {
                 None => stale.push(record),
                 Some(at) => {
-                    // Names change no answer.
-                    record.media.clone_from(&requests[at].media);
-                    record.model_name.clone_from(&settings.model_name);
-                    record.task.clone_from(&settings.task);
+                    let record_now = named(record.clone(), &requests[at], settings);
+                    renamed |= record_now != record;
                     order.push(at);
-                    records[at] = Some(record);
+                    records[at] = Some(record_now);
                 }
             }
         }
+        let earlier = superseded_path(path);
+        let earlier = if earlier.exists() { jsonl::read::<Prediction>(&earlier)?.records } else { Vec::new() };
+        let known: HashSet<(&str, &ContentHash)> =
+            earlier.iter().map(|record| (record.id.as_str(), &record.request_hash)).collect();
+        let superseded = stale.len();
+        stale.retain(|record| !known.contains(&(record.id.as_str(), &record.request_hash)));
         if !stale.is_empty() {
             // Kept before they leave the file: a kill in between loses nothing.
             let (mut kept, _) = jsonl::Writer::append(&superseded_path(path))?;
             stale.iter().try_for_each(|record| kept.write(record))?;
             kept.sync()?;
+        }
+        // What was asked before other settings were tried, and is asked again.
+        let mut restored = 0;
+        for record in earlier.iter().filter(|record| matches!(record.outcome, Outcome::Done { .. })) {
+            let slot = place.get(&(record.id.as_str(), &record.request_hash)).copied();
+            if let Some(at) = slot.filter(|at| records[*at].is_none()) {
+                records[at] = Some(named(record.clone(), &requests[at], settings));
+                restored += 1;
+            }
+        }
+        let rewritten = superseded > 0 || restored > 0 || renamed;
+        if rewritten {
             rewrite(path, &records)?;
         }
         let (writer, _torn) = jsonl::Writer::append(path)?;
-        let in_order = order.is_sorted();
-        Ok(Self { path: path.to_path_buf(), writer, records, in_order, superseded: stale.len() })
+        let in_order = rewritten || order.is_sorted();
+        Ok(Self { path: path.to_path_buf(), writer, records, in_order, superseded })
     }
 
     /// Whether a request has its record.
@@ -72,6 +89,12 @@ impl Output {
         self.writer.sync()?;
         if self.in_order { Ok(()) } else { rewrite(&self.path, &self.records) }
     }
+}
+
+/// A record under the names that the run gives it; they change no answer.
+fn named(record: Prediction, request: &Request, settings: &Settings) -> Prediction {
+    let (model_name, task) = (settings.model_name.clone(), settings.task.clone());
+    Prediction { media: request.media.clone(), model_name, task, ..record }
 }
 
 fn rewrite(path: &Path, records: &[Option<Prediction>]) -> Result<()> {
