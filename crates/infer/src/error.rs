@@ -33,6 +33,21 @@ pub enum Error {
         /// What is wrong and what was expected.
         message: String,
     },
+    /// A path names no model.
+    #[error(
+        "{}: neither a model folder (config.json) nor a training run with checkpoints (step_000020/ and the like)",
+        path.display()
+    )]
+    NoCheckpoint {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The hash of the weights is not one of ours.
+    #[error("the hash of the weights, {hash:?}, has an unknown form")]
+    WeightHash {
+        /// The hash.
+        hash: String,
+    },
     /// The model yields no logit that is a number.
     #[error("the model's logits are not numbers; its weights are damaged or training diverged")]
     NoNumber,

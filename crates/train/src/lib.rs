@@ -8,6 +8,7 @@
 mod checkpoint;
 mod data;
 mod error;
+mod foreign;
 mod loader;
 mod logs;
 mod metrics;
@@ -24,8 +25,10 @@ pub use checkpoint::{Checkpoints, Damaged};
 pub use data::Data;
 pub use error::{Error, Result};
 pub use metrics::{MetricSink, RunSummary, StepMetrics, StepTiming};
-pub use order::{Order, SampleRef, Timeline};
-pub use plan::{CheckpointPlan, DatasetPlan, ExportDType, Plan, Recipe, ResumeFrom};
+pub use order::{Order, SampleRef, SourceMix, Timeline, mix};
+pub use plan::{
+    CheckpointPlan, DatasetPlan, ExportDType, FrameCachePlan, Logger, Plan, Recipe, ResumeFrom, ValidationPlan,
+};
 pub use run::run;
 pub use sft_toml::{NonFinite, SftToml};
 pub use source::{Source, known_keys, parse_config, read_config};

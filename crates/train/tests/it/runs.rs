@@ -70,6 +70,39 @@ fn bad_samples_are_left_out_and_recorded() {
 }
 
 #[test]
+fn the_blend_does_not_depend_on_workers() {
+    let place = Place::new();
+    for (set, ids) in [("a", ["a0", "a1", "a2"]), ("b", ["b0", "b1", "b2"])] {
+        std::fs::create_dir_all(place.path("data").join(set)).unwrap();
+        let entry = |id: &&str| {
+            format!(
+                r#"{{"id":"{id}","conversation":[{{"role":"user","content":"?"}},{{"role":"assistant","content":"{id}"}}]}}"#
+            )
+        };
+        let text = ids.iter().map(entry).collect::<Vec<_>>().join(",");
+        std::fs::write(place.path("data").join(set).join("meta.json"), format!("[{text}]")).unwrap();
+    }
+    let blend = [
+        "custom.dataset.subdirectories=[\"a\",\"b\"]",
+        "custom.dataset.weights=[3, 1]",
+        "custom.dataset.epoch_samples=10",
+        "train.epoch=2",
+    ];
+    let run = |workers: u32| {
+        let (out, workers) =
+            (format!("workers_{workers}"), format!("train.train_policy.dataloader_num_workers={workers}"));
+        place.run(&out, &[&blend[..], &[&workers]].concat());
+        (place.read(&format!("{out}/samples.jsonl")), place.read(&format!("{out}/metrics.jsonl")))
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(4));
+    // 10 draws an epoch: within one of 7.5 and 2.5 in each.
+    let text = String::from_utf8(one.0).unwrap();
+    let drawn = text.matches("\"a/").count();
+    assert!((14..=16).contains(&drawn) && text.matches("\"b/").count() == 20 - drawn, "{text}");
+}
+
+#[test]
 fn no_usable_sample_ends_the_run() {
     let place = Place::new();
     place.write_meta(r#"{"id":"absent","media":"none.mp4","text":"answer.txt"}"#);
