@@ -10,6 +10,7 @@ pub mod bleu;
 pub mod captions;
 mod compare;
 mod error;
+pub mod lingoqa;
 pub mod mcq;
 mod scores;
 pub mod statistics;
