@@ -24,6 +24,7 @@ mod bench;
 mod clip_args;
 mod demo;
 mod doctor;
+mod eval;
 mod infer;
 mod init;
 mod probe;
@@ -47,6 +48,8 @@ enum Command {
     Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
+    /// Score predictions: BLEU, multiple choice, LingoQA, with intervals and paired comparisons
+    Eval(eval::Args),
     /// Make a small training set of the synthetic driving world
     Demo(demo::Args),
     /// Measure: one JSON line a measurement
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Infer(args) => infer::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {

@@ -148,8 +148,8 @@ fn scored(clip: &str, bleu: f64, answers: &Answers) -> ScoredItem {
 }
 
 /// The score file of a BLEU: its value is the mean over clips, as the recipe compares "for each video"; the corpus
-/// BLEU is among the details.
-pub fn score(definition: Definition, references: &References, mut answers: Answers, label: &Label) -> Score {
+/// BLEU is among the details. The answers come back with those to unknown clips among their rejects.
+pub fn score(definition: Definition, references: &References, mut answers: Answers, label: &Label) -> (Score, Answers) {
     let clips: std::collections::HashSet<&str> = references.clips.iter().map(|(clip, _)| clip.as_str()).collect();
     answers.keep_known(|clip| clips.contains(clip), "clip");
     let scored = definition.score(references, &answers);
@@ -167,6 +167,7 @@ pub fn score(definition: Definition, references: &References, mut answers: Answe
     let details = Map::from_iter([
         ("corpus".to_owned(), json!(scored.corpus)),
         ("corpus_signature".to_owned(), json!(scored.signature)),
+        ("sentence_signature".to_owned(), json!(scored.sentence_signature)),
         ("failed".to_owned(), json!(failed)),
         ("truncated".to_owned(), json!(truncated)),
         ("rejected_rows".to_owned(), json!(answers.rejects.len())),
@@ -181,7 +182,7 @@ pub fn score(definition: Definition, references: &References, mut answers: Answe
         items_expected: references.clips.len(),
         groups: Vec::new(),
     };
-    assemble(frame, scored.clips, details, caveats)
+    (assemble(frame, scored.clips, details, caveats), answers)
 }
 
 #[cfg(test)]
@@ -213,7 +214,7 @@ mod tests {
             step: None,
             weight_hash: None,
         };
-        let score = score(Definition::Sacrebleu(Settings::default()), &references, answers, &label);
+        let (score, _) = score(Definition::Sacrebleu(Settings::default()), &references, answers, &label);
         assert!((score.value.unwrap() - 0.5).abs() < 1e-12);
         assert_eq!(score.signature, "sentence-mean|nrefs:var|case:mixed|eff:yes|tok:13a|smooth:exp|version:2.6.0");
         assert_eq!((score.items[1].status, score.details["rejected_rows"].as_u64()), (ItemStatus::Failed, Some(1)));

@@ -7,3 +7,6 @@ mod text;
 
 pub use parser::{PARSER_VERSION, Reading, Verdict, read_answer};
 pub use score::{McqInput, score, table};
+
+#[cfg(test)]
+mod tests;

@@ -6,12 +6,14 @@
 
 mod engine;
 mod error;
+mod judge;
 mod request;
 mod run;
 mod sampler;
 
 pub use engine::{Generated, generate};
 pub use error::{Error, Result};
+pub use judge::{JudgeLogit, LingoJudge, MAX_LENGTH as JUDGE_MAX_LENGTH, judge_text};
 pub use request::{Request, read_requests, requests_of_clips};
 pub use run::{Progress, RunSummary, Settings, run};
 pub use sampler::Sampler;

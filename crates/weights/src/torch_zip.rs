@@ -59,7 +59,10 @@ impl TorchZip {
         if names.contains(&format!("{prefix}byteorder")) {
             let order = read_entry(path, &mut archive, &format!("{prefix}byteorder"), 64)?;
             if order != b"little" {
-                return Err(torch(path, format!("its byte order is {:?}, only little is read", String::from_utf8_lossy(&order))));
+                return Err(torch(
+                    path,
+                    format!("its byte order is {:?}, only little is read", String::from_utf8_lossy(&order)),
+                ));
             }
         }
         let bytes = read_entry(path, &mut archive, &format!("{prefix}data.pkl"), PICKLE_BYTES_MAX)?;
@@ -94,7 +97,8 @@ impl TorchZip {
         }
         let values = convert::to_f32(plan.dtype, &bytes)
             .ok_or_else(|| bad(&format!("is {}; F32, BF16 or F16 is expected", plan.dtype)))?;
-        let values = plan.gather(values).ok_or_else(|| bad("its offset, shape and strides reach outside its storage"))?;
+        let values =
+            plan.gather(values).ok_or_else(|| bad("its offset, shape and strides reach outside its storage"))?;
         Tensor::from_vec(device, values, &plan.shape).map_err(|source| Error::Device {
             file: path.clone(),
             tensor: name.into(),
@@ -119,10 +123,7 @@ fn read_entry(path: &Path, archive: &mut ZipArchive<BufReader<File>>, name: &str
     }
     let mut bytes = Vec::new();
     // The size of an entry is a claim; no more than the limit is read whatever it says.
-    entry
-        .take(bytes_max)
-        .read_to_end(&mut bytes)
-        .map_err(|error| torch(path, format!("{name}: {error}")))?;
+    entry.take(bytes_max).read_to_end(&mut bytes).map_err(|error| torch(path, format!("{name}: {error}")))?;
     Ok(bytes)
 }
 

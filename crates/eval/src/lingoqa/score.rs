@@ -32,7 +32,7 @@ pub struct LingoInput<'a> {
     pub subset: bool,
 }
 
-/// Scores answers. `progress` hears how many pairs of how many are judged.
+/// Scores answers; they come back with those to unknown questions among their rejects. `progress` hears how many pairs of how many are judged.
 ///
 /// # Errors
 /// [`Error::Incomplete`] if a question has no prediction, or several, and `subset` is not set; [`Error::Judge`].
@@ -41,7 +41,7 @@ pub fn score(
     judge: &mut dyn Judge,
     label: &Label,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<Score> {
+) -> Result<(Score, Answers)> {
     let questions = &input.references.questions;
     let by_question: HashMap<String, String> =
         questions.iter().map(|q| (q.question_id.clone(), joined(&q.question_id, &q.segment_id))).collect();
@@ -65,7 +65,7 @@ pub fn score(
     };
     let details = details(&input, &chosen, &items, &judged);
     let caveats = caveats(&input, judge, &chosen, &judged);
-    Ok(assemble(frame, items, details, caveats))
+    Ok((assemble(frame, items, details, caveats), input.answers))
 }
 
 /// Our own records name a question alone; a CSV names question and segment.

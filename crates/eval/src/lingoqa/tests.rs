@@ -27,7 +27,7 @@ fn run(dir: &Path, csv: &str, subset: bool) -> crate::Result<records::Score> {
     std::fs::write(&predictions, csv).unwrap();
     let (answers, doubtful_lines) = read_predictions(&predictions)?;
     let input = LingoInput { references: &references, answers, doubtful_lines, subset };
-    score(input, &mut OfflineStandIn, &label(), &mut |_, _| {})
+    Ok(score(input, &mut OfflineStandIn, &label(), &mut |_, _| {})?.0)
 }
 
 fn rows(count: usize) -> String {
@@ -100,7 +100,7 @@ fn our_own_records_are_read_too() {
     std::fs::write(&predictions, text).unwrap();
     let (answers, doubtful_lines) = read_predictions(&predictions).unwrap();
     let input = LingoInput { references: &references, answers, doubtful_lines, subset: false };
-    let score = score(input, &mut OfflineStandIn, &label(), &mut |_, _| {}).unwrap();
+    let (score, _) = score(input, &mut OfflineStandIn, &label(), &mut |_, _| {}).unwrap();
     assert_eq!((score.value, score.items[1].status), (Some(0.5), records::ItemStatus::Failed));
 }
 

@@ -26,7 +26,8 @@ pub struct McqInput<'a> {
 }
 
 /// Scores answers: everything that is not the right choice is wrong, whatever the reason; the reasons are counted.
-pub fn score(mut input: McqInput<'_>, label: &Label) -> Score {
+/// The answers come back with those to unknown items among their rejects.
+pub fn score(mut input: McqInput<'_>, label: &Label) -> (Score, Answers) {
     let known: HashMap<&str, ()> = input.items.iter().map(|item| (item.id.as_str(), ())).collect();
     input.answers.keep_known(|id| known.contains_key(id), "item");
     let items: Vec<ScoredItem> =
@@ -47,7 +48,7 @@ pub fn score(mut input: McqInput<'_>, label: &Label) -> Score {
         items_expected: input.items.len(),
         groups: Category::ALL.iter().map(|category| category.title().to_owned()).collect(),
     };
-    assemble(frame, items, details, caveats)
+    (assemble(frame, items, details, caveats), input.answers)
 }
 
 fn scored(item: &BenchmarkItem, answer: Option<&Answer>) -> ScoredItem {

@@ -102,11 +102,15 @@ const GLOBALS: [(&str, Global); 12] = [
     ("torch.BoolStorage", Global::Storage(StoredDType::Bool)),
 ];
 
+/// Most dimensions of a tensor.
+const DIMENSIONS_MAX: usize = 16;
+
 type Outcome<T> = Result<T, String>;
 
 /// The tensors of a pickled `state_dict`, by name.
 pub(super) fn state_dict(bytes: &[u8]) -> Outcome<BTreeMap<String, TensorPlan>> {
-    let mut machine = Machine { bytes, at: 0, arena: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+    let mut machine =
+        Machine { bytes, at: 0, arena: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
     let result = machine.run()?;
     let Value::Dict(entries) = machine.value(result)?.clone() else {
         return Err("the file is not a dictionary of tensors".into());
@@ -298,7 +302,8 @@ impl Machine<'_> {
     fn push_global(&mut self, module: &str, name: &str) -> Outcome<()> {
         let full = format!("{module}.{name}");
         let found = GLOBALS.iter().find(|(known, _)| *known == full);
-        let (_, global) = found.ok_or_else(|| format!("it asks for {full:?}, which is not needed for tensors: refused"))?;
+        let (_, global) =
+            found.ok_or_else(|| format!("it asks for {full:?}, which is not needed for tensors: refused"))?;
         self.push(Value::Global(*global));
         Ok(())
     }
@@ -348,6 +353,9 @@ impl Machine<'_> {
 
     fn sizes(&self, place: usize) -> Outcome<Vec<usize>> {
         match self.value(place)? {
+            Value::Tuple(items) | Value::List(items) if items.len() > DIMENSIONS_MAX => {
+                Err(format!("a tensor of {} dimensions", items.len()))
+            }
             Value::Tuple(items) | Value::List(items) => items.iter().map(|item| self.size(*item)).collect(),
             other => Err(format!("sizes given as {}", kind(other))),
         }
@@ -368,7 +376,11 @@ impl Machine<'_> {
     /// The place on top; below a mark there is none.
     fn pop(&mut self) -> Outcome<usize> {
         let floor = self.marks.last().copied().unwrap_or(0);
-        if self.stack.len() <= floor { Err("the stack is empty".into()) } else { self.stack.pop().ok_or_else(String::new) }
+        if self.stack.len() <= floor {
+            Err("the stack is empty".into())
+        } else {
+            self.stack.pop().ok_or_else(String::new)
+        }
     }
 
     /// The two places on top, the upper one last.
