@@ -25,6 +25,7 @@ mod benchmark;
 mod clip_args;
 mod demo;
 mod doctor;
+mod eval;
 mod infer;
 mod init;
 mod probe;
@@ -50,6 +51,8 @@ enum Command {
     Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
+    /// Score predictions: BLEU, multiple choice, LingoQA, with intervals and paired comparisons
+    Eval(eval::Args),
     /// Make a small training set of the synthetic driving world
     Demo(demo::Args),
     /// Measure: one JSON line a measurement
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Infer(args) => infer::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     outcome.unwrap_or_else(|error| {

@@ -48,6 +48,20 @@ pub enum Error {
         /// The hash.
         hash: String,
     },
+    /// The weights of a model folder cannot be read.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+    /// A tensor cannot be made or reshaped.
+    #[error(transparent)]
+    Tensor(#[from] tensor::Error),
+    /// A folder is not a judge.
+    #[error("{}: {message}", path.display())]
+    Judge {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong and what was expected.
+        message: String,
+    },
     /// The model yields no logit that is a number.
     #[error("the model's logits are not numbers; its weights are damaged or training diverged")]
     NoNumber,
