@@ -22,6 +22,7 @@ macro_rules! say {
 
 mod bench;
 mod clip_args;
+mod curate;
 mod demo;
 mod doctor;
 mod infer;
@@ -43,6 +44,8 @@ enum Command {
     Probe(probe::Args),
     /// Make a model folder with random weights
     Init(init::Args),
+    /// Make a training set of annotations: check, filter, deduplicate, split, convert
+    Curate(curate::Args),
     /// Fine-tune a model on clips and what is said about them; resumes where it stopped
     Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Probe(args) => probe::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Curate(args) => curate::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
         Command::Demo(args) => demo::run(&args),
