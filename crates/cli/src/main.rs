@@ -23,6 +23,7 @@ macro_rules! say {
 mod bench;
 mod benchmark;
 mod clip_args;
+mod curate;
 mod demo;
 mod doctor;
 mod eval;
@@ -47,6 +48,8 @@ enum Command {
     Init(init::Args),
     /// Draw, answer, freeze and look at a multiple-choice benchmark about clips
     Benchmark(benchmark::Args),
+    /// Make a training set of annotations: check, filter, deduplicate, split, convert
+    Curate(curate::Args),
     /// Fine-tune a model on clips and what is said about them; resumes where it stopped
     Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Benchmark(args) => benchmark::run(&args),
+        Command::Curate(args) => curate::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
         Command::Demo(args) => demo::run(&args),
