@@ -10,8 +10,7 @@ mod test_set;
 
 use crate::{Cli, Outcome, dispatch};
 use clap::Parser;
-use indicatif::ProgressBar;
-use records::ContentHash;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::{
     error::Error,
@@ -125,7 +124,7 @@ impl Demo {
 
     fn all_stages(&self) -> Result<(), Stopped> {
         let at = |name: &str| self.out.join(name).display().to_string();
-        let (base, set, outputs) = (at("base"), at("benchmark"), at("outputs"));
+        let (run, base, set, outputs) = (self.out.display().to_string(), at("base"), at("benchmark"), at("outputs"));
         self.title("The world: clips that a fleet would bring, and a small base model");
         self.once("base model", || base::unpack(&self.out.join("base")))?;
         self.once("evaluation clips", || test_set::write(self))?;
@@ -138,6 +137,7 @@ impl Demo {
 
         self.title("2. Zero-shot evaluation");
         self.answers(&base)?;
+        self.verb(&["eval", "all", "--run", &run, "--subset"])?;
 
         self.title("3. Data curation");
         self.verb(&["curate", "--config", &at("curate.toml"), "--out", &at("curated")])?;
@@ -148,14 +148,15 @@ impl Demo {
 
         self.title("5. Re-evaluation: inference on every checkpoint, scores");
         self.answers(&at("train"))?;
-        self.verb(&["eval", "all", "--outputs-dir", &outputs, "--references-dir", &set, "--base-model", BASE_NAME])?;
+        // The world asks fewer open questions than LingoQA's 500.
+        self.verb(&["eval", "all", "--run", &run, "--subset"])?;
 
         self.title("6. Figures, the choice of the checkpoint, and one page");
         for (dataset, metric) in [("AV_CAPTION", "bleu"), ("AV_VQA", "vqa_accuracy"), ("LINGOQA", "lingoqa")] {
             let flags = ["--dataset", dataset, "--base-model", BASE_NAME, "--metric", metric, "--outputs-dir", &outputs];
             self.verb(&[&["plot"][..], &flags].concat())?;
         }
-        self.verb(&["report", &self.out.display().to_string()])?;
+        self.verb(&["report", &run])?;
         say!(
             "\nthe whole recipe took {:.0} s; the page: {}",
             self.started.elapsed().as_secs_f64(),
@@ -166,18 +167,11 @@ impl Demo {
 
     /// Predictions of a model, or of every checkpoint of a run, on the three data sets.
     fn answers(&self, checkpoint: &str) -> Result<(), Stopped> {
-        let (set, outputs) = (self.out.join("benchmark"), self.out.join("outputs"));
-        let tasks = [
-            ("AV_VQA", "items.jsonl", "vqa", "8"),
-            ("AV_CAPTION", "captions.jsonl", "caption", "120"),
-            ("LINGOQA", "lingoqa.jsonl", "vqa", "32"),
-        ];
-        for (dataset, file, task, tokens) in tasks {
-            let (file, outputs) = (set.join(file).display().to_string(), outputs.display().to_string());
-            let what = ["infer", "--checkpoint", checkpoint, "--dataset", &file, "--dataset-name", dataset];
+        let outputs = self.out.join("outputs").display().to_string();
+        for (dataset, task, tokens) in [("AV_VQA", "vqa", "16"), ("AV_CAPTION", "caption", "120"), ("LINGOQA", "vqa", "32")] {
+            let what = ["infer", "--model-name", BASE_NAME, "--checkpoint", checkpoint, "--dataset", dataset];
             let how = ["--task", task, "--max-new-tokens", tokens, "--nframes", NFRAMES, "--min-pixels", MIN_PIXELS];
-            let rest = ["--max-pixels", MAX_PIXELS, "--model-name", BASE_NAME, "--out", &outputs];
-            self.verb(&[&what[..], &how, &rest].concat())?;
+            self.verb(&[&what[..], &how, &["--max-pixels", MAX_PIXELS, "--out", &outputs]].concat())?;
         }
         Ok(())
     }
@@ -211,6 +205,12 @@ impl Demo {
         }
         Err(Stopped::By(format!("`roadscribe {}` did not succeed", words[0]).into()))
     }
+}
+
+/// A bar with an honest rest time.
+fn bar(length: u64, unit: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message(unit)
 }
 
 /// A word as a shell wants it.
@@ -250,5 +250,5 @@ fn render_all(
 fn render_one(scene: &Scene, form: ClipForm, path: &Path) -> Result<(), video::Error> {
     let partial = path.with_extension("partial.mp4");
     world::write_clip(scene, form.width, form.height, form.frames, form.fps, &partial)?;
-    fs::rename(&partial, path).map_err(|e| video::Error::Write { path: path.to_path_buf(), source: e })
+    fs::rename(&partial, path).map_err(|e| video::Error::Io { path: path.to_path_buf(), action: "write", source: e })
 }

@@ -8,7 +8,7 @@ use std::{
     io::Write,
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -68,18 +68,7 @@ enum Command {
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Probe(args) => probe::run(&args),
-        Command::Init(args) => init::run(&args),
-        Command::Benchmark(args) => benchmark::run(&args),
-        Command::Curate(args) => curate::run(&args),
-        Command::Train(args) => train::run(&args),
-        Command::Infer(args) => infer::run(&args),
-        Command::Demo(args) => demo::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Eval(args) => eval::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-    };
+    let outcome = dispatch(Cli::parse().command);
     outcome.unwrap_or_else(|error| {
         let mut told = error.to_string();
         eprintln!("error: {told}");
@@ -96,9 +85,30 @@ fn main() -> ExitCode {
     })
 }
 
+/// Runs a verb.
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Probe(args) => probe::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Benchmark(args) => benchmark::run(&args),
+        Command::Curate(args) => curate::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Infer(args) => infer::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}
+
 /// A flag that the first SIGINT, SIGTERM or SIGHUP sets, so that a run ends after what it is doing; the second ends it at once.
 fn stop_on_signal() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
-    let stop = Arc::new(AtomicBool::new(false));
+    // The demo runs several verbs in one process; a handler can be set once.
+    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(Arc::clone(stop));
+    }
+    let stop = Arc::clone(STOP.get_or_init(|| Arc::new(AtomicBool::new(false))));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {

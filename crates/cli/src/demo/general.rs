@@ -2,12 +2,11 @@
 
 use super::CLIP;
 use benchmark::render_prompt;
-use indicatif::ProgressBar;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use std::path::Path;
-use world::{Domain, Fact, Scene, general_caption, general_facts};
+use world::{Domain, Fact, Scene, plain_caption, general_facts};
 
 /// What asks for a caption.
 const CAPTION_PROMPTS: [&str; 3] = ["Describe the video.", "What is in this video?", "Caption the video in detail."];
@@ -18,7 +17,7 @@ const OPEN: usize = 4;
 /// Writes `clips` clips of the general part with conversations, meta.json, and corpus.txt with all text, for a tokenizer.
 pub fn write(out: &Path, clips: u64, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(out.join("videos")).map_err(|e| format!("{}: {e}", out.display()))?;
-    let bar = ProgressBar::new(clips);
+    let bar = super::bar(clips, "clips");
     let scenes: Vec<Scene> = (0..clips).map(|n| Scene::draw(seed.wrapping_add(n), Domain::General)).collect();
     super::render_all(&scenes, &|n| out.join(format!("videos/general_{n:06}.mp4")), CLIP, &bar)?;
     let (mut entries, mut corpus) = (Vec::new(), String::new());
@@ -53,7 +52,7 @@ fn conversation(scene: &Scene) -> Vec<(String, String)> {
     });
     let open: Vec<_> = open.collect();
     let prompt = CAPTION_PROMPTS[rng.random_range(0..CAPTION_PROMPTS.len())];
-    let mut turns = vec![(prompt.to_owned(), general_caption(scene))];
+    let mut turns = vec![(prompt.to_owned(), plain_caption(scene))];
     turns.extend(open);
     if rng.random_bool(0.5) {
         turns.append(&mut choices);

@@ -70,20 +70,13 @@ fn curate_toml(out: &str, seed: u64) -> String {
     format!(
         r#"# Three sources into one training set. Every key: docs/curate.md
 seed = {seed}
-# The flaws are planted, about one label in eight; a real set should stay well below.
+# The world plants a flaw in one label of eight; a real set should stay well below.
 reject_budget = 0.3
-
-[split]
-validation_share = 0.1
-drive_prefix_chars = 8
-
-[evaluation]
-benchmark = "{out}/benchmark"
+model = "{out}/base"
 
 [[source]]
 kind = "cv"
 path = "{out}/world/cv"
-tasks = ["caption"]
 
 [[source]]
 kind = "human"
@@ -93,7 +86,16 @@ tasks = ["caption", "rubric", "vqa"]
 [[source]]
 kind = "reasoning"
 path = "{out}/world/reasoning"
-tasks = ["reasoning"]
+
+[eval_set]
+files = ["{out}/benchmark/items.jsonl", "{out}/benchmark/captions.jsonl", "{out}/benchmark/references.jsonl"]
+
+[split]
+validation_share = 0.1
+drive_characters = 8
+
+[blend]
+weights = [0.3, 0.5, 0.2]
 "#
     )
 }

@@ -1,7 +1,8 @@
 //! The demo's evaluation data, `RUN/benchmark`: clips of the fleet's part of the world with the world's answers,
 //! captions and open questions. The benchmark itself is then drawn and frozen by the verb `benchmark`.
 
-use super::{CLIP, Demo, render_all};
+use super::{CLIP, Demo, bar, render_all};
+use eval::lingoqa::{Question, write_references};
 use serde_json::{Value, json};
 use std::path::Path;
 use world::{Domain, Scene};
@@ -20,7 +21,7 @@ pub fn write(demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
     let first = FIRST_SEED + demo.seed.wrapping_mul(1_000_000_007);
     let scenes: Vec<Scene> = (0..demo.sizes.eval).map(|n| Scene::draw(first.wrapping_add(n), Domain::Fleet)).collect();
     let names: Vec<String> = (0..scenes.len()).map(|n| format!("eval_{n:03}")).collect();
-    let bar = crate::bar(scenes.len() as u64, "clips");
+    let bar = bar(scenes.len() as u64, "clips");
     render_all(&scenes, &|n| set.join(video(&names[n])), CLIP, &bar)?;
     write_answers(&set, &names, &scenes)?;
     write_captions(&set, &names, &scenes)?;
@@ -60,15 +61,15 @@ fn write_open_questions(set: &Path, names: &[String], scenes: &[Scene]) -> Resul
         for open in world::open_questions(scene).into_iter().take(OPEN_QUESTIONS) {
             let id = format!("{name}/{}", open.id);
             requests.push(json!({"id": id, "video": video(name), "prompt": open.question}));
-            references.extend(open.answers.map(|answer| eval::lingoqa::Reference {
-                question_id: id.clone(),
+            references.push(Question {
+                question_id: id,
                 segment_id: name.clone(),
                 images: Vec::new(),
-                question: open.question.clone(),
-                answer,
-            }));
+                question: open.question,
+                answers: open.answers.to_vec(),
+            });
         }
     }
     records::write_jsonl_atomic(&set.join("lingoqa.jsonl"), &requests)?;
-    Ok(eval::lingoqa::write_references(&set.join("val.parquet"), &references)?)
+    Ok(write_references(&set.join("val.parquet"), &references)?)
 }
