@@ -3,7 +3,7 @@
 use crate::Outcome;
 use serde_json::json;
 use std::{fs, path::PathBuf, process::ExitCode};
-use world::{Scene, write_clip};
+use world::{Domain, Scene, caption, write_clip};
 
 const WIDTH: u32 = 480;
 const HEIGHT: u32 = 320;
@@ -29,10 +29,10 @@ pub fn run(args: &Args) -> Outcome {
     fs::create_dir_all(&args.out).map_err(|e| format!("{}: {e}", args.out.display()))?;
     let mut entries = Vec::new();
     for number in 0..args.clips {
-        let scene = Scene::draw(args.seed.wrapping_add(number));
+        let scene = Scene::draw(args.seed.wrapping_add(number), Domain::Fleet);
         let name = format!("scene_{:04}", number + 1);
         write_clip(&scene, WIDTH, HEIGHT, FRAMES, FPS, &args.out.join(format!("{name}.mp4")))?;
-        weights::write_file_atomic(&args.out.join(format!("{name}.txt")), |out| writeln!(out, "{}", scene.caption()))?;
+        weights::write_file_atomic(&args.out.join(format!("{name}.txt")), |out| writeln!(out, "{}", caption(&scene)))?;
         entries.push(json!({"id": name, "video": format!("{name}.mp4"), "text": format!("{name}.txt")}));
     }
     let text = serde_json::to_string_pretty(&entries)?;

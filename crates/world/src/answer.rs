@@ -58,7 +58,13 @@ fn about_scene(scene: &Scene, question_id: &str) -> Option<u8> {
         },
         "scene_control" if scene.light.is_some() => 0,
         "scene_control" if matches!(scene.sign, Some(Sign::Stop | Sign::Yield)) => 1,
-        "scene_control" => if directs(scene) { 2 } else { 3 },
+        "scene_control" => {
+            if directs(scene) {
+                2
+            } else {
+                3
+            }
+        }
         "scene_land_use" => scene.land as u8,
         "scene_zone" => match scene.zone {
             Zone::Construction => 0,
@@ -126,7 +132,13 @@ fn about_objects(scene: &Scene, question_id: &str) -> Option<u8> {
         },
         "objects_transit" if scene.kerb == Kerb::BusStop => 2,
         "objects_transit" if scene.lead.is_some_and(|lead| lead.vehicle.kind == Kind::Bus) => 0,
-        "objects_transit" => if scene.oncoming.iter().any(|v| v.kind == Kind::Bus) { 1 } else { 3 },
+        "objects_transit" => {
+            if scene.oncoming.iter().any(|v| v.kind == Kind::Bus) {
+                1
+            } else {
+                3
+            }
+        }
         "objects_sign_color" => match scene.sign {
             Some(Sign::Stop | Sign::Yield) => 0,
             Some(Sign::Work | Sign::School) => 1,
@@ -216,7 +228,8 @@ fn about_actions(scene: &Scene, question_id: &str) -> Option<u8> {
             Kerb::None | Kerb::Emergency => 3,
         },
         "actions_unusual" => {
-            let controlled = matches!(scene.light, Some(Light::Red | Light::TurnsRed)) || scene.sign == Some(Sign::Stop);
+            let controlled =
+                matches!(scene.light, Some(Light::Red | Light::TurnsRed)) || scene.sign == Some(Sign::Stop);
             match act {
                 Some(LeadAct::Stops) if !controlled => 0,
                 Some(act) if act.cuts_in() => 1,

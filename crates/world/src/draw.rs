@@ -131,7 +131,9 @@ fn blank(seed: u64, domain: Domain) -> Scene {
 fn place(scene: &mut Scene, plot: Plot, dice: &mut Dice) {
     use Road::*;
     scene.road = match plot {
-        Plot::StopLight | Plot::WaitLight | Plot::StartLight => dice.pick(&[(Urban, 70), (Residential, 20), (Rural, 10)]),
+        Plot::StopLight | Plot::WaitLight | Plot::StartLight => {
+            dice.pick(&[(Urban, 70), (Residential, 20), (Rural, 10)])
+        }
         Plot::TurnLeft | Plot::TurnRight | Plot::StopSign => dice.pick(&[(Urban, 40), (Residential, 35), (Rural, 25)]),
         Plot::LaneLeft | Plot::LaneRight => dice.pick(&[(Urban, 45), (Highway, 55)]),
         Plot::Nudge | Plot::StopPeople => dice.pick(&[(Urban, 55), (Residential, 45)]),
@@ -214,7 +216,10 @@ fn junction(scene: &mut Scene, plot: Plot, dice: &mut Dice) {
             _ => dice.pick(&[(FourWay, 60), (None, 40)]),
         },
     };
-    if scene.junction == None && !matches!(plot, Plot::StopLight | Plot::WaitLight | Plot::StartLight) && dice.chance(68) {
+    if scene.junction == None
+        && !matches!(plot, Plot::StopLight | Plot::WaitLight | Plot::StartLight)
+        && dice.chance(68)
+    {
         scene.bend = dice.pick(&[(Bend::Left, 50), (Bend::Right, 50)]);
     }
 }
@@ -235,9 +240,7 @@ fn ego(scene: &mut Scene, plot: Plot, dice: &mut Dice) {
         Plot::StartLight => (Path::Straight, Speed::Starts, Reason::Light),
         Plot::StopSign if scene.junction == Junction::Tee => (Path::Straight, Speed::Stops, Reason::Sign),
         Plot::StopSign => (Path::Straight, Speed::StopsAndGoes, Reason::Sign),
-        Plot::Paddle => {
-            (Path::Straight, dice.pick(&[(Speed::Stops, 80), (Speed::StopsAndGoes, 20)]), Reason::Paddle)
-        }
+        Plot::Paddle => (Path::Straight, dice.pick(&[(Speed::Stops, 80), (Speed::StopsAndGoes, 20)]), Reason::Paddle),
         Plot::StopLead => (Path::Straight, dice.pick(&[(Speed::Stops, 75), (Speed::StopsAndGoes, 25)]), Reason::Lead),
         Plot::StopPeople => {
             (Path::Straight, dice.pick(&[(Speed::Stops, 75), (Speed::StopsAndGoes, 25)]), Reason::People)
@@ -440,7 +443,9 @@ fn lead(scene: &mut Scene, plot: Plot, dice: &mut Dice) {
         let profile = Profile::of(scene);
         let at_s = motion::lead_turn_s(scene, &profile);
         match at_s {
-            Some(at_s) if at_s <= 7.0 => scene.lead = Some(Lead { at_s, ..Lead { vehicle: Vehicle { kind, colour }, act, at_s } }),
+            Some(at_s) if at_s <= 7.0 => {
+                scene.lead = Some(Lead { at_s, ..Lead { vehicle: Vehicle { kind, colour }, act, at_s } })
+            }
             _ if scene.junction == Junction::Tee || scene.ego.speed != Speed::Steady => scene.lead = None,
             _ => scene.lead = Some(Lead { vehicle: Vehicle { kind, colour }, act: Steady, at_s: 0.0 }),
         }
@@ -491,7 +496,8 @@ fn others(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice) {
     }
     let stands = matches!(scene.ego.speed, Speed::Waits | Speed::Stops | Speed::StopsAndGoes);
     if dice.chance(if fleet { 46 } else { 12 }) {
-        let alone = scene.lead.is_none_or(|lead| lead.act != LeadAct::Stops) && scene.people.is_none_or(|p| !p.crosses());
+        let alone =
+            scene.lead.is_none_or(|lead| lead.act != LeadAct::Stops) && scene.people.is_none_or(|p| !p.crosses());
         scene.cyclist = match scene.neighbour.map(|(side, _)| side) {
             _ if stands && alone && dice.chance(60) => Cyclist::Crosses,
             Some(Side::Left) => Cyclist::Right,
@@ -522,6 +528,7 @@ fn special_vehicles(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice)
         3 if free_kerb && !sudden => Kerb::DoubleParked,
         _ => Kerb::None,
     };
+    kerb_people(scene, dice);
     let emergency = dice.chance(percent(46)).then(|| {
         let kind = dice.pick(&[(Kind::Police, 38), (Kind::Ambulance, 34), (Kind::FireTruck, 28)]);
         Vehicle { kind, colour: if kind == Kind::FireTruck { Colour::Red } else { Colour::White } }
@@ -533,14 +540,17 @@ fn special_vehicles(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice)
         Some(vehicle) => put_oncoming(scene, vehicle, 0),
         None => {}
     }
-    let van = Vehicle { kind: Kind::Van, colour: dice.pick(&[(Colour::White, 50), (Colour::Blue, 25), (Colour::Green, 25)]) };
+    let van =
+        Vehicle { kind: Kind::Van, colour: dice.pick(&[(Colour::White, 50), (Colour::Blue, 25), (Colour::Green, 25)]) };
     scene.kerb_vehicle = match scene.kerb {
         Kerb::None | Kerb::Emergency => scene.kerb_vehicle,
         Kerb::Loading => Some(van),
         Kerb::BusStop => Some(Vehicle { kind: Kind::Bus, colour: Colour::Blue }),
         Kerb::DoubleParked => Some(any_car(dice)),
     };
-    let lead_fits = scene.lead.is_some_and(|lead| !lead.act.turns());
+    // A large vehicle that stands at a light would hide the light.
+    let hides = |lead: &Lead| lead.act.turns() || lead.act == LeadAct::Stops && scene.light.is_some();
+    let lead_fits = scene.lead.is_some_and(|lead| !hides(&lead));
     let slot = usize::from(scene.oncoming.first().is_some_and(|v| v.kind != Kind::Car && v.kind != Kind::Suv));
     if scene.kerb != Kerb::BusStop && dice.chance(percent(36)) {
         let colour = dice.pick(&[(Colour::Blue, 40), (Colour::Red, 30), (Colour::White, 30)]);
@@ -555,13 +565,32 @@ fn special_vehicles(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice)
         let colour = if kind == Kind::Taxi { Colour::Yellow } else { paint(dice) };
         let vehicle = Vehicle { kind, colour };
         match scene.lead.as_mut() {
-            Some(lead) if lead.vehicle.kind != Kind::Bus => lead.vehicle = vehicle,
+            Some(lead) if lead.vehicle.kind != Kind::Bus && (lead_fits || kind == Kind::Taxi) => lead.vehicle = vehicle,
             _ => put_oncoming(scene, vehicle, slot + 1),
         }
     }
     // A vehicle at the right edge stands among parked ones, or nobody could say whether it is parked.
     if scene.kerb_vehicle.is_some() && scene.kerb != Kerb::BusStop && scene.road != Road::Highway && dice.chance(64) {
         scene.parked = if scene.parked.left() { Sides::Both } else { Sides::Right };
+    }
+}
+
+/// Who loads or boards are the pedestrians of the scene: they stand at the right.
+fn kerb_people(scene: &mut Scene, dice: &mut Dice) {
+    if !matches!(scene.kerb, Kerb::Loading | Kerb::BusStop) {
+        return;
+    }
+    let group = dice.pick(&[(Group::Adult, 40), (Group::TwoAdults, 35), (Group::AdultChild, 25)]);
+    let carried = if scene.kerb == Kerb::Loading { Carried::Bag } else { Carried::Nothing };
+    match scene.people.as_mut() {
+        Some(people) if people.side == Side::Left || people.crosses() => scene.kerb = Kerb::None,
+        Some(people) => people.act = PeopleAct::Wait,
+        None => {
+            scene.people = Some(People { side: Side::Right, act: PeopleAct::Wait, group, carried, at_s: 0.0 });
+        }
+    }
+    if scene.kerb != Kerb::None {
+        scene.crosswalk = false;
     }
 }
 
@@ -592,7 +621,7 @@ fn structures(scene: &mut Scene, fleet: bool, dice: &mut Dice) {
     let share = if fleet { 1 } else { 0 };
     scene.structure = dice.pick(&[
         (Structure::None, 30),
-        (Structure::Overpass, (20 + 10 * share) * u32::from(through)),
+        (Structure::Overpass, (24 + 10 * share) * u32::from(through && scene.light.is_none())),
         (Structure::MedianBarrier, 30 * u32::from(center_free)),
         (Structure::Guardrail, 44 * u32::from(right_free)),
     ]);

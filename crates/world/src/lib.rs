@@ -7,10 +7,27 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod backdrop;
+mod canvas;
+mod caption;
 mod dice;
 mod draw;
+mod figures;
+mod furniture;
+mod ground;
+mod labels;
+mod lettering;
 mod motion;
+mod outline;
+mod render;
 mod scene;
+mod solids;
+mod traffic;
+mod words;
 
 pub use answer::answer;
+pub use caption::{caption, general_caption};
+pub use labels::{cv_annotation, human_annotation, reasoning_annotation};
+pub use render::{render, write_clip};
+
 pub use scene::*;

@@ -137,8 +137,8 @@ impl Layout {
     pub(crate) fn of(scene: &Scene, profile: &Profile) -> Self {
         let left = -(f32::from(scene.ego_lane) + 0.5) * LANE_M;
         let right = left + f32::from(scene.lanes) * LANE_M;
-        let wide = scene.structure == Structure::MedianBarrier
-            || scene.construction.is_some_and(|c| c.side == Side::Left);
+        let wide =
+            scene.structure == Structure::MedianBarrier || scene.construction.is_some_and(|c| c.side == Side::Left);
         let gap = if wide { 2.2 } else { 0.3 };
         let back_lanes = if scene.lanes > 2 { 2.0 } else { 1.0 };
         let way = profile.way(CLIP_S);
@@ -160,11 +160,18 @@ impl Layout {
             _ if stands => way + 13.0,
             _ => 0.6 * way + 6.0,
         };
+        let crosses = matches!(scene.junction, Junction::FourWay | Junction::Tee);
+        // Nobody stands in the junction, or where the ego vehicle turns.
+        let kerb_z = match kerb_z {
+            z if !crosses || (z - junction_z).abs() > 13.0 => z,
+            _ if junction_z > 27.0 || scene.junction == Junction::Tee => junction_z - 13.0,
+            _ => junction_z + 13.0,
+        };
         Self {
             own: (left, right),
             back: (left - gap - back_lanes * LANE_M, left - gap),
             junction_z,
-            crosses: matches!(scene.junction, Junction::FourWay | Junction::Tee),
+            crosses,
             crosswalk_z: junction_z - CROSS_HALF_M - 3.0,
             key_z,
             kerb_z,
@@ -228,8 +235,17 @@ pub(crate) fn vehicles(scene: &Scene, profile: &Profile, layout: &Layout, t: f32
         all.push(Actor { brakes: profile.speed(t) < 0.2, ..still(Role::Neighbour, vehicle, pose) });
     }
     for (number, vehicle) in scene.oncoming.iter().enumerate() {
-        let pose =
-            Pose { x: layout.back.1 - LANE_M / 2.0, z: 24.0 + 21.0 * number as f32 - 2.5 * t, yaw: 2.0 * FRAC_PI_2 };
+        let z = match scene.ego.path {
+            _ if scene.junction == Junction::Tee => 14.0 + 9.0 * number as f32 - 2.5 * t,
+            // They let the ego vehicle turn.
+            Path::TurnLeft => layout.junction_z + 10.0 + 9.0 * number as f32 + (8.0 - 2.5 * t).max(0.0),
+            _ => 24.0 + 21.0 * number as f32 - 2.5 * t,
+        };
+        if scene.junction == Junction::Tee && z > layout.junction_z - CROSS_HALF_M {
+            // It has not come round the corner yet.
+            continue;
+        }
+        let pose = Pose { x: layout.back.1 - LANE_M / 2.0, z, yaw: 2.0 * FRAC_PI_2 };
         let emergency = matches!(vehicle.kind, Kind::Police | Kind::Ambulance | Kind::FireTruck);
         all.push(Actor { flashes: emergency, ..still(Role::Oncoming, *vehicle, pose) });
     }
@@ -258,7 +274,8 @@ fn parked(scene: &Scene, layout: &Layout) -> Vec<Actor> {
     let mut all = Vec::new();
     for number in 0..((layout.way + 50.0) / 9.0) as u64 {
         let z = 17.0 + 9.0 * number as f32;
-        if layout.crosses && (z - layout.junction_z).abs() < 11.0 {
+        let past_end = scene.junction == Junction::Tee && z > layout.junction_z;
+        if past_end || layout.crosses && (z - layout.junction_z).abs() < 11.0 {
             continue;
         }
         let pick = (scene.seed ^ (number * 0x9e37)) as usize;
@@ -272,7 +289,13 @@ fn parked(scene: &Scene, layout: &Layout) -> Vec<Actor> {
             let colour = Colour::ALL[(pick + usize::from(side == Side::Left) * 3) % Colour::ALL.len()];
             let kind = if pick.is_multiple_of(3) { Kind::Suv } else { Kind::Car };
             let pose = Pose { x, z, yaw: 0.0 };
-            all.push(Actor { role: Role::Parked, vehicle: Vehicle { kind, colour }, pose, brakes: false, flashes: false });
+            all.push(Actor {
+                role: Role::Parked,
+                vehicle: Vehicle { kind, colour },
+                pose,
+                brakes: false,
+                flashes: false,
+            });
         }
     }
     all
@@ -297,12 +320,15 @@ fn lead_actor(scene: &Scene, lead: &Lead, profile: &Profile, layout: &Layout, t:
     let half = size(lead.vehicle.kind).0 / 2.0;
     let way = profile.way(t);
     let at = lead.at_s;
-    let mut brakes = profile.speed(t) < 0.2 || profile.speed(t + 0.3) < profile.speed(t) - 0.1;
+    let mut brakes = false;
     let mut pose = Pose { x: 0.0, z: 0.0, yaw: 0.0 };
     let gap = match lead.act {
         LeadAct::Steady => {
-            brakes = false;
-            if scene.ego.too_close { 5.5 } else { 11.5 }
+            if scene.ego.too_close {
+                5.5
+            } else {
+                11.5
+            }
         }
         LeadAct::Slows => {
             brakes = t >= at && t < at + 3.5;
@@ -317,13 +343,11 @@ fn lead_actor(scene: &Scene, lead: &Lead, profile: &Profile, layout: &Layout, t:
         LeadAct::LeavesLeft | LeadAct::LeavesRight => {
             let side = if lead.act == LeadAct::LeavesLeft { -1.0 } else { 1.0 };
             pose.x = side * LANE_M * ease(t, at, LANE_CHANGE_S);
-            brakes = false;
             11.0 + 2.0 * (t - at - 2.0).max(0.0)
         }
         LeadAct::CutsInLeft | LeadAct::CutsInRight => {
             let side = if lead.act == LeadAct::CutsInLeft { -1.0 } else { 1.0 };
             pose.x = side * LANE_M * (1.0 - ease(t, at, LANE_CHANGE_S));
-            brakes = false;
             7.5 + 0.4 * t
         }
         LeadAct::TurnsLeft | LeadAct::TurnsRight => {
