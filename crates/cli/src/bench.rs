@@ -192,7 +192,7 @@ fn sft(args: &SftArgs) -> Outcome {
     };
     // The debug model's vocabulary is that of its built-in tokenizer, about a thousand.
     let tokens = match preset {
-        Preset::Debug => SpecialTokens {
+        Preset::Debug | Preset::Demo => SpecialTokens {
             vocab_size: 1024,
             endoftext: 1016,
             im_end: 1017,

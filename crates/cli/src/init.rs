@@ -13,7 +13,7 @@ use tensor::DType;
 /// Flags of `roadscribe init`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// debug (6 M parameters, for laptops), 2b, 4b, 8b, or the path of a config.json
+    /// demo (2.7 M parameters), debug (8 M, for laptops), 2b, 4b, 8b, or the path of a config.json
     #[arg(long, value_name = "NAME|FILE")]
     config: String,
     /// Folder to make; it must not hold weights yet
@@ -51,7 +51,8 @@ impl From<Dtype> for DType {
 /// Runs the verb.
 pub fn run(args: &Args) -> Outcome {
     let preset = Preset::ALL.iter().find(|(name, _)| *name == args.config).map(|(_, preset)| *preset);
-    let ids = if preset == Some(Preset::Debug) { SpecialIds::Compact } else { SpecialIds::Qwen3 };
+    let small = preset.is_some_and(Preset::is_small);
+    let ids = if small { SpecialIds::Compact } else { SpecialIds::Qwen3 };
     let tokenizer_json = match &args.tokenizer {
         None => builtin_tokenizer_json(ids),
         Some(path) => std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?,
@@ -78,7 +79,7 @@ pub fn run(args: &Args) -> Outcome {
         args.dtype,
         summary.files.len()
     );
-    if args.tokenizer.is_none() && preset != Some(Preset::Debug) {
+    if args.tokenizer.is_none() && !small {
         say!(
             "note: the tokenizer is the small built-in one; give --tokenizer the tokenizer.json of a published model to use its vocabulary"
         );
@@ -100,7 +101,11 @@ fn special_tokens(tokenizer_json: &[u8], preset: Option<Preset>) -> Result<Speci
     let id = |token: &str| tokenizer.special_id(token).ok_or_else(|| format!("the tokenizer has no {token}"));
     let needed = tokenizer.id_max() as usize + 1;
     Ok(SpecialTokens {
-        vocab_size: if preset == Some(Preset::Debug) { needed } else { needed.max(SpecialTokens::QWEN3.vocab_size) },
+        vocab_size: if preset.is_some_and(Preset::is_small) {
+            needed
+        } else {
+            needed.max(SpecialTokens::QWEN3.vocab_size)
+        },
         endoftext: id("<|endoftext|>")?,
         im_end: id("<|im_end|>")?,
         vision_start: id("<|vision_start|>")?,

@@ -21,6 +21,7 @@ macro_rules! say {
 }
 
 mod bench;
+mod benchmark;
 mod clip_args;
 mod demo;
 mod doctor;
@@ -43,6 +44,8 @@ enum Command {
     Probe(probe::Args),
     /// Make a model folder with random weights
     Init(init::Args),
+    /// Draw, answer, freeze and look at a multiple-choice benchmark about clips
+    Benchmark(benchmark::Args),
     /// Fine-tune a model on clips and what is said about them; resumes where it stopped
     Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Probe(args) => probe::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Benchmark(args) => benchmark::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
         Command::Demo(args) => demo::run(&args),

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 /// A size that has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
-    /// A few million parameters, for tests, demos and laptops.
+    /// 2.7 M parameters with a vocabulary of its own: the model of `roadscribe demo`.
+    Demo,
+    /// A few million parameters, for tests and laptops.
     Debug,
     /// Qwen3-VL-2B, Cosmos-Reason2-2B.
     B2,
@@ -19,8 +21,13 @@ pub enum Preset {
 
 impl Preset {
     /// All presets with the names they go by.
-    pub const ALL: [(&'static str, Preset); 4] =
-        [("debug", Preset::Debug), ("2b", Preset::B2), ("4b", Preset::B4), ("8b", Preset::B8)];
+    pub const ALL: [(&'static str, Preset); 5] =
+        [("demo", Preset::Demo), ("debug", Preset::Debug), ("2b", Preset::B2), ("4b", Preset::B4), ("8b", Preset::B8)];
+
+    /// Whether the vocabulary is the tokenizer's own, not the published one.
+    pub fn is_small(self) -> bool {
+        matches!(self, Self::Demo | Self::Debug)
+    }
 }
 
 /// Numbers of the special tokens and size of the vocabulary that a config refers to.
@@ -70,7 +77,7 @@ struct Sizes {
     vision_heads: usize,
     vision_ffn: usize,
     positions: usize,
-    deepstack: [usize; 3],
+    deepstack: &'static [usize],
 }
 
 const fn sizes(preset: Preset) -> Sizes {
@@ -88,7 +95,7 @@ const fn sizes(preset: Preset) -> Sizes {
         vision_heads: 16,
         vision_ffn: 4096,
         positions: 2304,
-        deepstack: [5, 11, 17],
+        deepstack: &[5, 11, 17],
     };
     match preset {
         Preset::B2 => base,
@@ -102,7 +109,23 @@ const fn sizes(preset: Preset) -> Sizes {
             vision_hidden: 1152,
             vision_depth: 27,
             vision_ffn: 4304,
-            deepstack: [8, 16, 24],
+            deepstack: &[8, 16, 24],
+            ..base
+        },
+        Preset::Demo => Sizes {
+            hidden: 192,
+            layers: 5,
+            heads: 6,
+            kv_heads: 2,
+            head_dim: 32,
+            ffn: 384,
+            section: [6, 5, 5],
+            vision_hidden: 96,
+            vision_depth: 3,
+            vision_heads: 3,
+            vision_ffn: 384,
+            positions: 64,
+            deepstack: &[1],
             ..base
         },
         Preset::Debug => Sizes {
@@ -118,7 +141,7 @@ const fn sizes(preset: Preset) -> Sizes {
             vision_heads: 3,
             vision_ffn: 768,
             positions: 256,
-            deepstack: [0, 1, 2],
+            deepstack: &[0, 1, 2],
             ..base
         },
     }

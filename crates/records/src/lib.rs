@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod annotation;
+mod atomic;
 mod error;
 pub mod hash;
 pub mod jsonl;
@@ -19,6 +20,7 @@ mod root;
 mod sample;
 mod score;
 
+pub use atomic::{write_atomic, write_jsonl_atomic};
 pub use error::{Error, Result};
 pub use hash::ContentHash;
 pub use manifest::{FileRecord, RunManifest};

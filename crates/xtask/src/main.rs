@@ -31,14 +31,7 @@ enum Command {
     /// Check frames, sizes, grids, token ids and patches against the reference's numbers.
     GoldenProcessor(golden_processor::Args),
     /// Learn the merges of the built-in tokenizer from our own text about driving.
-    Tokenizer {
-        /// Where to write them.
-        #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../processor/data/merges.txt"))]
-        out: PathBuf,
-        /// Write the tokenizer made of them here too (for the script that makes reference values).
-        #[arg(long)]
-        tokenizer_json: Option<PathBuf>,
-    },
+    Tokenizer(tokenizer::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,7 +39,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&tidy::repository_root()),
         Command::Golden { dir } => golden::run(&dir),
         Command::GoldenProcessor(args) => golden_processor::run(&args),
-        Command::Tokenizer { out, tokenizer_json } => tokenizer::run(&out, tokenizer_json.as_deref()),
+        Command::Tokenizer(args) => tokenizer::run(&args),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
