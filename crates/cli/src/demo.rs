@@ -109,7 +109,8 @@ impl Demo {
     fn claim_folder(&self) -> Result<(), Box<dyn Error>> {
         fs::create_dir_all(&self.out).map_err(|e| format!("{}: {e}", self.out.display()))?;
         let path = self.out.join("demo.json");
-        let settings = json!({"version": env!("CARGO_PKG_VERSION"), "seed": self.seed, "sizes": format!("{:?}", self.sizes)});
+        let settings =
+            json!({"version": env!("CARGO_PKG_VERSION"), "seed": self.seed, "sizes": format!("{:?}", self.sizes)});
         let text = format!("{settings:#}\n");
         match fs::read_to_string(&path) {
             Ok(found) if found == text => Ok(()),
@@ -153,7 +154,8 @@ impl Demo {
 
         self.title("6. Figures, the choice of the checkpoint, and one page");
         for (dataset, metric) in [("AV_CAPTION", "bleu"), ("AV_VQA", "vqa_accuracy"), ("LINGOQA", "lingoqa")] {
-            let flags = ["--dataset", dataset, "--base-model", BASE_NAME, "--metric", metric, "--outputs-dir", &outputs];
+            let flags =
+                ["--dataset", dataset, "--base-model", BASE_NAME, "--metric", metric, "--outputs-dir", &outputs];
             self.verb(&[&["plot"][..], &flags].concat())?;
         }
         self.verb(&["report", &run])?;
@@ -168,7 +170,9 @@ impl Demo {
     /// Predictions of a model, or of every checkpoint of a run, on the three data sets.
     fn answers(&self, checkpoint: &str) -> Result<(), Stopped> {
         let outputs = self.out.join("outputs").display().to_string();
-        for (dataset, task, tokens) in [("AV_VQA", "vqa", "16"), ("AV_CAPTION", "caption", "120"), ("LINGOQA", "vqa", "32")] {
+        for (dataset, task, tokens) in
+            [("AV_VQA", "vqa", "16"), ("AV_CAPTION", "caption", "120"), ("LINGOQA", "vqa", "32")]
+        {
             let what = ["infer", "--model-name", BASE_NAME, "--checkpoint", checkpoint, "--dataset", dataset];
             let how = ["--task", task, "--max-new-tokens", tokens, "--nframes", NFRAMES, "--min-pixels", MIN_PIXELS];
             self.verb(&[&what[..], &how, &["--max-pixels", MAX_PIXELS, "--out", &outputs]].concat())?;
@@ -228,7 +232,9 @@ fn render_all(
 ) -> Result<(), Box<dyn Error>> {
     let next = AtomicUsize::new(0);
     let work = || -> Result<(), video::Error> {
-        while let Some((number, scene)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, scenes.get(n)?))) {
+        while let Some((number, scene)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|n| Some((n, scenes.get(n)?)))
+        {
             let path = path_of(number);
             if !path.exists() {
                 render_one(scene, form, &path)?;
@@ -250,5 +256,5 @@ fn render_all(
 fn render_one(scene: &Scene, form: ClipForm, path: &Path) -> Result<(), video::Error> {
     let partial = path.with_extension("partial.mp4");
     world::write_clip(scene, form.width, form.height, form.frames, form.fps, &partial)?;
-    fs::rename(&partial, path).map_err(|e| video::Error::Io { path: path.to_path_buf(), action: "write", source: e })
+    fs::rename(&partial, path).map_err(|e| video::Error::Io { path: path.to_path_buf(), source: e })
 }

@@ -20,8 +20,18 @@ fn fact(questions: [&'static str; 3], answers: &'static [&'static str], truth: u
     Fact { questions, answers, truth }
 }
 
-const KINDS: &[&str] =
-    &["a car", "an SUV", "a van", "a truck", "a bus", "a taxi", "a police car", "an ambulance", "a fire truck", "nothing"];
+const KINDS: &[&str] = &[
+    "a car",
+    "an SUV",
+    "a van",
+    "a truck",
+    "a bus",
+    "a taxi",
+    "a police car",
+    "an ambulance",
+    "a fire truck",
+    "nothing",
+];
 const COLOURS: &[&str] = &["white", "gray", "black", "red", "yellow", "blue", "green", "there is none"];
 const SIDES: &[&str] = &["on no side", "on the left", "on the right", "on both sides"];
 
@@ -134,7 +144,11 @@ fn about_things(scene: &Scene) -> Vec<Fact> {
             scene.cyclist as usize,
         ),
         fact(
-            ["How many vehicles come the other way?", "How busy is the other side?", "Name the traffic on the other side."],
+            [
+                "How many vehicles come the other way?",
+                "How busy is the other side?",
+                "Name the traffic on the other side.",
+            ],
             &["none", "a few", "many"],
             scene.density as usize,
         ),

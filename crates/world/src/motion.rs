@@ -131,6 +131,8 @@ pub(crate) struct Layout {
     pub(crate) kerb_z: f32,
     /// Whole way of the ego vehicle.
     pub(crate) way: f32,
+    /// Whether the ego vehicle stands at the start or the end.
+    pub(crate) stands: bool,
 }
 
 impl Layout {
@@ -176,6 +178,7 @@ impl Layout {
             key_z,
             kerb_z,
             way,
+            stands: stands || scene.ego.speed == Speed::Starts,
         }
     }
 

@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use std::path::Path;
-use world::{Domain, Fact, Scene, plain_caption, general_facts};
+use world::{Domain, Fact, Scene, general_facts, plain_caption};
 
 /// What asks for a caption.
 const CAPTION_PROMPTS: [&str; 3] = ["Describe the video.", "What is in this video?", "Caption the video in detail."];

@@ -38,9 +38,7 @@ fn write_answers(set: &Path, names: &[String], scenes: &[Scene]) -> Result<(), B
     let pool = benchmark::Pool::built_in()?;
     let mut answers: Vec<Value> = Vec::new();
     for (name, scene) in names.iter().zip(scenes) {
-        let of = |question: &records::Question| {
-            json!({"clip": name, "question_id": question.id, "answer": world::answer(scene, &question.id)})
-        };
+        let of = |question: &records::Question| json!({"clip": name, "question_id": question.id, "answer": world::answer(scene, &question.id)});
         answers.extend(pool.questions.iter().map(of));
     }
     Ok(records::write_jsonl_atomic(&set.join("answers.jsonl"), &answers)?)

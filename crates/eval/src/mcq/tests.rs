@@ -68,10 +68,10 @@ fn the_table_counts_what_it_says() {
     assert_eq!(number("/baselines/majority_letter/accuracy"), 0.5);
     assert_eq!(number("/baselines/longest_option/accuracy"), 0.25);
     assert_eq!(number("/baselines/prior/accuracy"), 0.75);
-    assert_eq!(score.groups.iter().map(|g| (g.name.as_str(), g.value)).collect::<Vec<_>>(), [
-        ("Scene Description", Some(1.0)),
-        ("Key Objects", Some(0.0))
-    ]);
+    assert_eq!(
+        score.groups.iter().map(|g| (g.name.as_str(), g.value)).collect::<Vec<_>>(),
+        [("Scene Description", Some(1.0)), ("Key Objects", Some(0.0))]
+    );
     assert_eq!(score.items[1].status, ItemStatus::ParseError);
     assert_eq!(score.items[0].decision["span"], serde_json::json!([0, 1]));
     assert_eq!(score.items[0].decision["pool_option"], serde_json::json!(2));
