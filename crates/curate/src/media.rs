@@ -17,6 +17,8 @@ const PRINT_FRAMES: usize = 4;
 const HASH_SIDE: usize = 32;
 /// Frequencies of each direction in a frame hash.
 const HASH_WAVES: usize = 8;
+/// What a wave of half a grey level adds up to: weaker ones are noise of the codec, not content.
+const ENERGY_MIN: f32 = 128.0;
 /// Width and height of the thumbnail that confirms a match.
 const THUMB: (u32, u32) = (8, 5);
 /// Largest mean difference of two thumbnails of the same scene, in levels of 255.
@@ -139,7 +141,7 @@ fn frame_hash(frame: &RgbFrame) -> video::Result<u64> {
     let mut sorted = energies;
     sorted.sort_by(f32::total_cmp);
     let median = sorted[sorted.len() / 2];
-    let bit = |hash: u64, energy: &f32| hash << 1 | u64::from(*energy > median);
+    let bit = |hash: u64, energy: &f32| hash << 1 | u64::from(*energy > median + ENERGY_MIN);
     Ok(energies.iter().fold(0, bit))
 }
 

@@ -305,14 +305,16 @@ fn describes_nothing(caption: &str, words_min: usize, phrases: &[String]) -> Opt
     (count < words_min).then(|| Problem::new(Reason::EmptyText, format!("{count} words; words_min is {words_min}")))
 }
 
-/// Reasoning clips carry their time in the name: `<uuid>_<start ns>_<end ns>`.
+/// Reasoning clips carry their time in the name: `<uuid>_<start>_<end>`. The recipe's example spans 20 s in microseconds;
+/// others write nanoseconds. The unit is the one that makes a clip of 1 s to 10 min.
 fn length_by_name(id: &str) -> ClipLength {
     let mut parts = id.rsplit('_').map(|part| part.parse::<u64>().ok());
-    let duration_s = match (parts.next().flatten(), parts.next().flatten()) {
-        (Some(end), Some(start)) if end > start => Some((end - start) as f64 / 1e9),
-        _ => None,
+    let span = match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(end), Some(start)) => end.saturating_sub(start),
+        _ => 0,
     };
-    ClipLength { duration_s: duration_s.filter(|seconds| (0.1..21600.0).contains(seconds)), frames: None }
+    let mut lengths_s = [1e9, 1e6].into_iter().map(|unit| span as f64 / unit);
+    ClipLength { duration_s: lengths_s.find(|seconds| (1.0..=600.0).contains(seconds)), frames: None }
 }
 
 fn split_clips(clips: &mut [Clip], config: &Config) {
@@ -328,5 +330,20 @@ fn split_clips(clips: &mut [Clip], config: &Config) {
         split::validation_drives(&seen, config.seed, config.split.validation_share).into_iter().collect();
     for clip in clips {
         clip.is_validation = chosen.contains(&clip.drive);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_lengths() {
+        let check = |id: &str, expect: Option<f64>| assert_eq!(length_by_name(id).duration_s, expect, "{id}");
+        check("0a4db61e-5fdb_2712129538000_2712149538000", Some(20.0));
+        check("0a4db61e-5fdb_2000000000_10000000000", Some(8.0));
+        check("2dbb0693-be47_1635960777652742", None);
+        check("a_5_3", None);
+        check("a_1_2", None);
     }
 }

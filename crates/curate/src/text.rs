@@ -163,7 +163,7 @@ mod tests {
         };
         check("N/A", true);
         check("I'm sorry, but I cannot see the video.", true);
-        check("I cannot pass because a truck is parked.", true);
+        check("I cannot pass because a truck is parked.", false);
         check("A stock phrase of the tool.", true);
         check(&"drive ".repeat(20), true);
         check("I drive along a street and stop at a sign.", false);

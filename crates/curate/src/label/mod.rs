@@ -12,6 +12,7 @@ use serde_json::Value;
 
 pub(crate) use cv::Cv;
 pub(crate) use human::{Human, ThreePart};
+#[cfg(test)]
 pub(crate) use lists::{LIGHTING, META_ACTIONS, WEATHER};
 pub(crate) use notice::Notice;
 pub(crate) use reasoning::Reasoning;

@@ -97,7 +97,8 @@ fn places_are_file_line_and_pointer() {
     world.run(&world.config(&[(SourceKind::Human, "human", &[])])).unwrap();
     let rejects = world.rejects();
     let first = rejects.first().unwrap();
-    assert_eq!((first.file.as_str(), first.code), ("metas/a.label.json", Reason::MissingField));
+    assert_eq!((first.file.as_str(), first.code), ("metas/a.label.json", Reason::UnknownValue));
+    assert_eq!(first.line, 3);
     world.label("human", "a", &serde_json::to_string_pretty(&human(1)).unwrap().replace("Overcast", "Hail"));
     world.run(&world.config(&[(SourceKind::Human, "human", &[])])).unwrap();
     let rejects = world.rejects();
