@@ -27,7 +27,9 @@ mod demo;
 mod doctor;
 mod infer;
 mod init;
+mod plot;
 mod probe;
+mod report;
 mod train;
 
 /// Driving video in, a captioning model out, and proof of how good it is.
@@ -50,6 +52,10 @@ enum Command {
     Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
+    /// Draw a metric over the checkpoints, as SVG and PNG
+    Plot(plot::Args),
+    /// Write the page of a run: all stages, figures, the checkpoint to take
+    Report(report::Args),
     /// Make a small training set of the synthetic driving world
     Demo(demo::Args),
     /// Measure: one JSON line a measurement
@@ -68,6 +74,8 @@ fn main() -> ExitCode {
         Command::Benchmark(args) => benchmark::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => doctor::run(&args),
