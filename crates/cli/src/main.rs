@@ -29,7 +29,9 @@ mod doctor;
 mod eval;
 mod infer;
 mod init;
+mod plot;
 mod probe;
+mod report;
 mod train;
 
 /// Driving video in, a captioning model out, and proof of how good it is.
@@ -56,7 +58,11 @@ enum Command {
     Infer(infer::Args),
     /// Score predictions: BLEU, multiple choice, LingoQA, with intervals and paired comparisons
     Eval(eval::Args),
-    /// Make a small training set of the synthetic driving world
+    /// Draw a metric over the checkpoints, as SVG and PNG
+    Plot(plot::Args),
+    /// Write the page of a run: all stages, figures, the checkpoint to take
+    Report(report::Args),
+    /// The whole recipe on a synthetic driving world, on this machine, with one page at the end
     Demo(demo::Args),
     /// Measure: one JSON line a measurement
     Bench(bench::Args),
@@ -94,6 +100,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Curate(args) => curate::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Eval(args) => eval::run(&args),
