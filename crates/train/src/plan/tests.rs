@@ -48,56 +48,7 @@ pub(crate) fn recipe_with(weights: &[Option<f64>], shuffle: bool) -> Recipe {
 }
 
 /// The recipe's config, key for key, with the two paths filled in.
-const SEED: &str = r#"
-[custom.dataset]
-dataset_root = "DATA"
-subdirectories = ["cv_annotated", "human_annotated", "reason1_sft"]
-weights = [0.3, 0.5, 0.2]
-meta_file = "meta.json"
-
-[custom.vision]
-min_pixels = 3136
-max_pixels = 360000
-nframes = 16
-
-[train]
-output_dir = "OUT"
-resume = true
-compile = false
-epoch = 3
-train_batch_per_replica = 32
-optm_lr = 2e-7
-optm_weight_decay = 0.01
-optm_warmup_steps = 0.03
-optm_decay_type = "cosine"
-optm_grad_norm_clip = 1.0
-seed = 42
-
-[policy]
-model_name_or_path = "nvidia/Cosmos-Reason2-8B"
-model_max_length = 4096
-model_gradient_checkpointing = true
-
-[logging]
-logger = ['console', 'wandb']
-project_name = "cosmos_reason2_av_vqa"
-experiment_name = "post_training_uber/av_vqa_sft_blended"
-
-[train.train_policy]
-type = "sft"
-mini_batch = 4
-dataloader_num_workers = 4
-
-[train.ckpt]
-enable_checkpoint = true
-save_freq = 20
-
-[policy.parallelism]
-tp_size = 1
-cp_size = 1
-dp_shard_size = 8
-pp_size = 1
-"#;
+const SEED: &str = include_str!("../../tests/data/uber_sft_blended.toml");
 
 /// A place with the recipe's three data folders and a downloaded model.
 struct Place {
