@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use video::{ResizeKernel, RgbFrame, SampledClip};
+use video::{ResizeKernel, Resizer, RgbFrame, SampledClip};
 
 use crate::config::FolderConfig;
 use crate::patchify::{Normalizer, grid_of, group_values, patchify_group, values_of};
@@ -261,13 +261,16 @@ impl Processor {
     fn fill(&self, input: &mut VideoInput, frames: &[RgbFrame]) -> Result<(), Error> {
         let normalizer = Normalizer::new(self.vision.image_mean, self.vision.image_std);
         let mut patches = vec![0.0; values_of(input.grid_thw, &self.vision)?];
+        let mut resizer = Resizer::new(input.resized_width, input.resized_height, ResizeKernel::TorchF32);
+        let temporal = self.vision.temporal_patch_size as usize;
+        let mut resized = vec![RgbFrame { width: 0, height: 0, data: Vec::new() }; temporal.min(frames.len())];
         // One temporal patch at a time, so that resized frames are cut up while they are still in the cache.
-        let groups = frames.chunks(self.vision.temporal_patch_size as usize);
+        let groups = frames.chunks(temporal);
         for (group, out) in groups.zip(patches.chunks_exact_mut(group_values(input.grid_thw, &self.vision))) {
-            let resize =
-                |frame| video::resize(frame, input.resized_width, input.resized_height, ResizeKernel::TorchF32);
-            let resized = group.iter().map(resize).collect::<Result<Vec<RgbFrame>, _>>()?;
-            patchify_group(&resized, input.grid_thw, &self.vision, &normalizer, out)?;
+            for (frame, resized) in group.iter().zip(&mut resized) {
+                resizer.resize(frame, resized)?;
+            }
+            patchify_group(&resized[..group.len()], input.grid_thw, &self.vision, &normalizer, out)?;
         }
         input.pixel_values = patches;
         Ok(())
