@@ -107,7 +107,7 @@ fn render(
     let mut environment = Environment::new();
     environment.add_template("page.html", TEMPLATE).map_err(wrong)?;
     let template = environment.get_template("page.html").map_err(wrong)?;
-    template.render(minijinja::Value::from_serialize(&view)).map_err(wrong)
+    template.render(minijinja::value::Serde(&view)).map_err(wrong)
 }
 
 /// What the template shows.
