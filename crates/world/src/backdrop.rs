@@ -88,7 +88,19 @@ fn tower(canvas: &mut Canvas, standing: &Standing, pose: Pose, is_night: bool) {
     let lit: Rgb = [255.0, 214.0, 120.0];
     let dull: Rgb = [70.0, 92.0, 120.0];
     for face in [seen.rear, seen.side].into_iter().flatten() {
+        // Far away, rows of windows are bands.
+        let is_far = canvas.eye.to_camera(pose.x, pose.z).1 > 38.0;
         for row in 0..3u32 {
+            if is_far {
+                let low = 0.36 + 0.21 * row as f32;
+                face.paint(
+                    canvas,
+                    [0.08, low, 0.9, low + 0.13],
+                    if is_night { lit.map(|c| 0.6 * c) } else { dull },
+                    is_night,
+                );
+                continue;
+            }
             for column in 0..3u32 {
                 let (left, low) = (0.08 + 0.3 * column as f32, 0.36 + 0.21 * row as f32);
                 let on = is_night && (standing.number >> (row * 3 + column)) & 1 == 1;

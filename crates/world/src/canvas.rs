@@ -63,15 +63,21 @@ impl Look {
         }
     }
 
-    /// A colour as the camera sees it at a distance in metres; what glows needs no light.
-    pub(crate) fn shade(&self, colour: Rgb, far_m: f32, glows: bool) -> Rgb {
+    /// What a colour is multiplied with at a distance in metres, and the haze added; what glows needs no light.
+    pub(crate) fn gain(&self, far_m: f32, glows: bool) -> (f32, Rgb) {
         let light = match (glows, self.headlights) {
             (true, _) => 1.0,
             (false, false) => self.ambient,
             (false, true) => (self.ambient + 0.75 / (1.0 + (far_m / 12.0).powi(2))).min(1.0),
         };
         let through = (-far_m * self.haze * if glows { 0.4 } else { 1.0 }).exp();
-        std::array::from_fn(|i| colour[i] * light * through + self.sky_low[i] * (1.0 - through))
+        (light * through, self.sky_low.map(|c| c * (1.0 - through)))
+    }
+
+    /// A colour as the camera sees it at a distance in metres.
+    pub(crate) fn shade(&self, colour: Rgb, far_m: f32, glows: bool) -> Rgb {
+        let (gain, veil) = self.gain(far_m, glows);
+        std::array::from_fn(|i| colour[i] * gain + veil[i])
     }
 }
 
@@ -156,10 +162,19 @@ impl Canvas {
         }
         let far = near.iter().map(|p| p[2]).sum::<f32>() / near.len() as f32;
         let mut builder = PathBuilder::new();
+        let (mut low, mut high) = ((f32::MAX, f32::MAX), (f32::MIN, f32::MIN));
         for (number, [right, up, ahead]) in near.into_iter().enumerate() {
             let (column, row) = self.eye.pixel(right, up, ahead);
             let (column, row) = (column.clamp(-9e3, 9e3), row.clamp(-9e3, 9e3));
+            low = (low.0.min(column), low.1.min(row));
+            high = (high.0.max(column), high.1.max(row));
             if number == 0 { builder.move_to(column, row) } else { builder.line_to(column, row) }
+        }
+        // What is outside the frame, or too small to be seen, costs nothing.
+        let (width, height) = (self.pixmap.width() as f32, self.pixmap.height() as f32);
+        let outside = high.0 < 0.0 || high.1 < 0.0 || low.0 > width || low.1 > height;
+        if outside || (high.0 - low.0) * (high.1 - low.1) < 0.4 {
+            return;
         }
         builder.close();
         self.fill(builder.finish(), self.look.shade(colour, far, glows), 1.0);

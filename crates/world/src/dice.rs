@@ -39,4 +39,9 @@ impl Dice {
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0.random_range(0..end.max(1))
     }
+
+    /// True in `share` of all cases, in 0..=1.
+    pub(crate) fn chance_of(&mut self, share: f64) -> bool {
+        (self.0.random_range(0..1_000_000) as f64) < share * 1e6
+    }
 }

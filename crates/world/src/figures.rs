@@ -1,7 +1,7 @@
 //! People: walkers, workers, cyclists. They are a little larger than life, to be seen in small frames.
 
 use crate::canvas::{Canvas, Rgb};
-use crate::motion::{Layout, Profile};
+use crate::motion::{CROSS_HALF_M, Layout, Profile};
 use crate::scene::*;
 use crate::solids::Board;
 
@@ -51,10 +51,16 @@ pub(crate) fn party_at(scene: &Scene, people: &People, profile: &Profile, layout
                 _ => 1.2,
             };
             let x = if people.side == Side::Left { left - extra } else { right + extra };
+            let x = if layout.stands { x.clamp(-6.2, 6.2) } else { x };
             if matches!(scene.kerb, Kerb::Loading | Kerb::BusStop) {
                 return (right + 2.9, layout.kerb_z - 4.2);
             }
             match people.act {
+                // Beside a crosswalk that is near, they would be out of the picture: they wait on its far side.
+                PeopleAct::Wait if scene.crosswalk && layout.stands && layout.crosses => {
+                    (x, layout.junction_z + CROSS_HALF_M + 0.6)
+                }
+                PeopleAct::Wait if scene.crosswalk && layout.stands => (x, layout.crosswalk_z + 5.0),
                 PeopleAct::Wait if scene.crosswalk => (x, layout.crosswalk_z),
                 PeopleAct::Wait => (x, layout.key_z),
                 // Slower than the ego vehicle and on the same way, until it passes them.

@@ -34,11 +34,15 @@ pub(crate) fn paint(canvas: &mut Canvas, scene: &Scene, layout: &Layout, camera:
             continue;
         }
         let far = CAMERA_M * canvas.eye.scale(1.0) / (middle - horizon);
+        // Along a row the map place is linear, and light and haze are the same.
+        let (x0, z0, _) = canvas.eye.ground_at(0.5, middle);
+        let (x1, z1, _) = canvas.eye.ground_at(1.5, middle);
+        let (gain, veil) = canvas.look.gain(far, false);
         for (column, pixel) in line.chunks_exact_mut(4).enumerate() {
-            let (x, z, _) = canvas.eye.ground_at(column as f32 + 0.5, middle);
+            let (x, z) = (x0 + column as f32 * (x1 - x0), z0 + column as f32 * (z1 - z0));
             let colour = ground(scene, layout, x, z, far / canvas.eye.scale(1.0));
             let lamp = if scene.time == Time::NightLit { lamp_light(x, z, layout) } else { 1.0 };
-            put(pixel, canvas.look.shade(colour.map(|c| c * lamp), far, false));
+            put(pixel, std::array::from_fn(|i| colour[i] * lamp * gain + veil[i]));
         }
     }
     canvas.pixmap.data_mut().copy_from_slice(&pixels);
@@ -56,7 +60,7 @@ fn put(pixel: &mut [u8], colour: Rgb) {
 fn lamp_light(x: f32, z: f32, layout: &Layout) -> f32 {
     let along = (z / 18.0 - (z / 18.0).round()) * 18.0;
     let across = (x - layout.edges().1).abs().min((x - layout.edges().0).abs());
-    1.0 + 1.1 / (1.0 + (along * along + across * across) / 22.0)
+    1.0 + 0.7 / (1.0 + (along * along + across * across) / 22.0)
 }
 
 fn ground(scene: &Scene, layout: &Layout, x: f32, z: f32, pixel_m: f32) -> Rgb {

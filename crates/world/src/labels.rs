@@ -225,7 +225,9 @@ fn decision(scene: &Scene) -> (String, String) {
             };
             (format!("changing to the {side} lane"), why)
         }
-        (Path::Nudge, ..) => ("moving to the left in its lane".into(), "a car is double-parked on the right".into()),
+        (Path::Nudge, ..) => {
+            ("moving to the left within the lane".into(), "a car is double-parked on the right".into())
+        }
         (_, Speed::Starts, _) => ("accelerating".into(), "the traffic light turns green".into()),
         (_, Speed::Waits, _) => ("standing".into(), "the traffic light is red".into()),
         (_, Speed::SpeedsUp, _) => ("accelerating".into(), "the road ahead is free".into()),

@@ -87,24 +87,18 @@ pub(crate) fn block(canvas: &mut Canvas, pose: Pose, size: (f32, f32), low: f32,
 pub(crate) struct Board {
     right: f32,
     ahead: f32,
-    up: f32,
 }
 
 impl Board {
     /// A board whose foot is at a place of the map.
     pub(crate) fn at(canvas: &Canvas, x: f32, z: f32) -> Self {
         let (right, ahead) = canvas.eye.to_camera(x, z);
-        Self { right, ahead, up: 0.0 }
+        Self { right, ahead }
     }
 
     /// Distance in metres; negative behind the camera.
     pub(crate) fn ahead(&self) -> f32 {
         self.ahead
-    }
-
-    /// The same board, higher.
-    pub(crate) fn raised(self, up: f32) -> Self {
-        Self { up: self.up + up, ..self }
     }
 
     /// Fills a shape.
@@ -114,7 +108,7 @@ impl Board {
 
     /// Fills a shape that may glow.
     pub(crate) fn fill(&self, canvas: &mut Canvas, points: &[(f32, f32)], colour: Rgb, glows: bool) {
-        let points: Vec<_> = points.iter().map(|(x, y)| [self.right + x, self.up + y, self.ahead]).collect();
+        let points: Vec<_> = points.iter().map(|(x, y)| [self.right + x, *y, self.ahead]).collect();
         canvas.seen_shape(&points, colour, glows);
     }
 
@@ -130,6 +124,6 @@ impl Board {
 
     /// Fills a circle.
     pub(crate) fn disc(&self, canvas: &mut Canvas, x: f32, y: f32, radius: f32, colour: Rgb, glows: bool) {
-        canvas.disc([self.right + x, self.up + y, self.ahead], radius, colour, glows);
+        canvas.disc([self.right + x, y, self.ahead], radius, colour, glows);
     }
 }
