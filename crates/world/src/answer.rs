@@ -403,7 +403,6 @@ mod tests {
             for scene in &scenes {
                 counts[answer(scene, &question.id).map_or(4, usize::from)] += 1;
             }
-            println!("{} {counts:?}", question.id);
             let decided = 500 - counts[4];
             let most = *counts[..4].iter().max().unwrap();
             if decided < 400 || counts[..4].contains(&0) || 100 * most > 65 * decided {

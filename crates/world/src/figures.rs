@@ -51,6 +51,7 @@ pub(crate) fn party_at(scene: &Scene, people: &People, profile: &Profile, layout
                 _ => 1.2,
             };
             let x = if people.side == Side::Left { left - extra } else { right + extra };
+            let x = if layout.stands { x.clamp(-6.2, 6.2) } else { x };
             if matches!(scene.kerb, Kerb::Loading | Kerb::BusStop) {
                 return (right + 2.9, layout.kerb_z - 4.2);
             }

@@ -156,19 +156,7 @@ pub(crate) fn paint(canvas: &mut Canvas, scene: &Scene, placed: &Placed, t: f32)
             board.shape(canvas, &[(-0.26, 0.1), (0.26, 0.1), (0.05, 1.0), (-0.05, 1.0)], ORANGE);
             board.shape(canvas, &[(-0.17, 0.42), (0.17, 0.42), (0.11, 0.66), (-0.11, 0.66)], WHITE);
         }
-        Thing::Barrier => {
-            for n in 0..6 {
-                let left = -1.0 + n as f32 / 3.0;
-                let colour = if n % 2 == 0 { [240.0, 60.0, 20.0] } else { WHITE };
-                let (right, lean) = (left + 1.0 / 3.0, 0.16);
-                for low in [0.35, 0.85] {
-                    let points = [(left, low), (right, low), (right + lean, low + 0.36), (left + lean, low + 0.36)];
-                    board.shape(canvas, &points, colour);
-                }
-            }
-            board.rect(canvas, [-0.9, 0.0, -0.76, 0.9], BLACK);
-            board.rect(canvas, [0.76, 0.0, 0.9, 0.9], BLACK);
-        }
+        Thing::Barrier => barrier(canvas, &board),
         Thing::Machine => machine(canvas, &board),
         Thing::Overpass => {
             board.rect(canvas, [-22.0, 5.0, 22.0, 6.9], [120.0, 118.0, 114.0]);
@@ -206,27 +194,45 @@ pub(crate) fn paint(canvas: &mut Canvas, scene: &Scene, placed: &Placed, t: f32)
                 [186.0, 132.0, 70.0],
             );
         }
-        Thing::EndBoard => {
-            board.rect(canvas, [-3.2, 0.7, 3.2, 2.0], [250.0, 204.0, 20.0]);
-            for n in 0..4 {
-                for side in [-1.0f32, 1.0] {
-                    let x = side * (0.5 + 0.75 * n as f32);
-                    let (tip, back) = (x + side * 0.45, x);
-                    let points = [(back, 0.8), (back + side * 0.22, 0.8), (tip + side * 0.22, 1.35), (tip, 1.35)];
-                    board.shape(canvas, &points, BLACK);
-                    let points = [(tip, 1.35), (tip + side * 0.22, 1.35), (back + side * 0.22, 1.9), (back, 1.9)];
-                    board.shape(canvas, &points, BLACK);
-                }
-            }
-        }
-        Thing::Lamp { lit, side } => {
-            board.rect(canvas, [-0.09, 0.0, 0.09, 6.0], POLE);
-            let arm = -side.sign();
-            board.rect(canvas, [(0.0f32).min(arm * 1.6), 5.9, (0.0f32).max(arm * 1.6), 6.05], POLE);
-            let colour = if lit { [255.0, 224.0, 150.0] } else { POLE };
-            board.glow_rect(canvas, [arm * 1.6 - 0.5, 5.6, arm * 1.6 + 0.5, 5.95], colour, lit);
+        Thing::EndBoard => end_board(canvas, &board),
+        Thing::Lamp { lit, side } => street_lamp(canvas, &board, lit, side),
+    }
+}
+
+fn barrier(canvas: &mut Canvas, board: &Board) {
+    for n in 0..6 {
+        let left = -1.0 + n as f32 / 3.0;
+        let colour = if n % 2 == 0 { [240.0, 60.0, 20.0] } else { WHITE };
+        let (right, lean) = (left + 1.0 / 3.0, 0.16);
+        for low in [0.35, 0.85] {
+            let points = [(left, low), (right, low), (right + lean, low + 0.36), (left + lean, low + 0.36)];
+            board.shape(canvas, &points, colour);
         }
     }
+    board.rect(canvas, [-0.9, 0.0, -0.76, 0.9], BLACK);
+    board.rect(canvas, [0.76, 0.0, 0.9, 0.9], BLACK);
+}
+
+fn end_board(canvas: &mut Canvas, board: &Board) {
+    board.rect(canvas, [-3.2, 0.7, 3.2, 2.0], [250.0, 204.0, 20.0]);
+    for n in 0..4 {
+        for side in [-1.0f32, 1.0] {
+            let x = side * (0.5 + 0.75 * n as f32);
+            let (tip, back) = (x + side * 0.45, x);
+            let points = [(back, 0.8), (back + side * 0.22, 0.8), (tip + side * 0.22, 1.35), (tip, 1.35)];
+            board.shape(canvas, &points, BLACK);
+            let points = [(tip, 1.35), (tip + side * 0.22, 1.35), (back + side * 0.22, 1.9), (back, 1.9)];
+            board.shape(canvas, &points, BLACK);
+        }
+    }
+}
+
+fn street_lamp(canvas: &mut Canvas, board: &Board, lit: bool, side: Side) {
+    board.rect(canvas, [-0.09, 0.0, 0.09, 6.0], POLE);
+    let arm = -side.sign();
+    board.rect(canvas, [(0.0f32).min(arm * 1.6), 5.9, (0.0f32).max(arm * 1.6), 6.05], POLE);
+    let colour = if lit { [255.0, 224.0, 150.0] } else { POLE };
+    board.glow_rect(canvas, [arm * 1.6 - 0.5, 5.6, arm * 1.6 + 0.5, 5.95], colour, lit);
 }
 
 fn machine(canvas: &mut Canvas, board: &Board) {

@@ -156,17 +156,24 @@ impl Layout {
             (_, Speed::Starts | Speed::Waits) => front,
             _ => 0.58 * way + 10.0,
         };
-        let key_z = if stands { way + 11.0 } else { 0.55 * way + 8.0 };
         let kerb_z = match scene.ego.path {
             Path::Nudge => profile.way(scene.ego.path_at_s + 2.2),
             _ if stands => way + 13.0,
             _ => 0.6 * way + 6.0,
         };
         let crosses = matches!(scene.junction, Junction::FourWay | Junction::Tee);
+        // Near enough to be large, far enough to be in the picture, and not in the middle of a junction.
+        let key_z = match 0.55 * way + 8.0 {
+            _ if scene.ego.path.turns() => profile.way(scene.ego.path_at_s) + 1.5,
+            _ if stands && crosses && !lead_stands => junction_z + CROSS_HALF_M + 1.3,
+            _ if stands => way + (1.75 * (right + 3.4)).clamp(11.0, 15.0),
+            z if crosses && (z - junction_z).abs() < 6.5 => junction_z - 8.0,
+            z => z,
+        };
         // Nobody stands in the junction, or where the ego vehicle turns.
         let kerb_z = match kerb_z {
             z if !crosses || (z - junction_z).abs() > 13.0 => z,
-            _ if junction_z > 27.0 || scene.junction == Junction::Tee => junction_z - 13.0,
+            _ if junction_z > 27.0 || scene.junction == Junction::Tee => junction_z - 11.0,
             _ => junction_z + 13.0,
         };
         Self {
@@ -239,10 +246,11 @@ pub(crate) fn vehicles(scene: &Scene, profile: &Profile, layout: &Layout, t: f32
     }
     for (number, vehicle) in scene.oncoming.iter().enumerate() {
         let z = match scene.ego.path {
-            _ if scene.junction == Junction::Tee => 14.0 + 9.0 * number as f32 - 2.5 * t,
+            _ if scene.junction == Junction::Tee => layout.junction_z - 6.0 + 6.0 * number as f32 - 1.5 * t,
             // They let the ego vehicle turn.
             Path::TurnLeft => layout.junction_z + 10.0 + 9.0 * number as f32 + (8.0 - 2.5 * t).max(0.0),
-            _ => 24.0 + 21.0 * number as f32 - 2.5 * t,
+            // Seen before it leaves the picture on the left, however many lanes lie between.
+            _ => 22.0 + 1.8 * (layout.back.1 - LANE_M / 2.0).abs() + 20.0 * number as f32 - 2.5 * t,
         };
         if scene.junction == Junction::Tee && z > layout.junction_z - CROSS_HALF_M {
             // It has not come round the corner yet.
@@ -276,9 +284,9 @@ fn parked(scene: &Scene, layout: &Layout) -> Vec<Actor> {
     let edges = layout.edges();
     let mut all = Vec::new();
     for number in 0..((layout.way + 50.0) / 9.0) as u64 {
-        let z = 17.0 + 9.0 * number as f32;
+        let z = 15.5 + 9.0 * number as f32;
         let past_end = scene.junction == Junction::Tee && z > layout.junction_z;
-        if past_end || layout.crosses && (z - layout.junction_z).abs() < 11.0 {
+        if past_end || layout.crosses && (z - layout.junction_z).abs() < 6.6 {
             continue;
         }
         let pick = (scene.seed ^ (number * 0x9e37)) as usize;

@@ -88,7 +88,7 @@ fn every_flaw_occurs_and_shows() {
                 Flaw::DuplicateId => assert!(files.contains_key(&format!("metas/{}.label.json", clip.name))),
                 Flaw::DuplicateMedia => {
                     let video = &files[&format!("videos/{}.camera_front_wide_120fov.mp4", clip.name)];
-                    assert_eq!(files.values().filter(|bytes| *bytes == video).count() > 1, true, "{}", clip.name);
+                    assert!(files.values().filter(|bytes| *bytes == video).count() > 1, "{}", clip.name);
                 }
                 _ => drop(parsed.unwrap()),
             }
