@@ -21,6 +21,7 @@ macro_rules! say {
 }
 
 mod bench;
+mod benchmark;
 mod clip_args;
 mod curate;
 mod demo;
@@ -44,6 +45,8 @@ enum Command {
     Probe(probe::Args),
     /// Make a model folder with random weights
     Init(init::Args),
+    /// Draw, answer, freeze and look at a multiple-choice benchmark about clips
+    Benchmark(benchmark::Args),
     /// Make a training set of annotations: check, filter, deduplicate, split, convert
     Curate(curate::Args),
     /// Fine-tune a model on clips and what is said about them; resumes where it stopped
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Probe(args) => probe::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Benchmark(args) => benchmark::run(&args),
         Command::Curate(args) => curate::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Infer(args) => infer::run(&args),
