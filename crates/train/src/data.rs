@@ -214,8 +214,8 @@ impl<'a> Encoder<'a> {
             let path = set.root.resolve(&media.path).map_err(|e| e.to_string())?;
             let info = video::probe(&path, &Limits::default()).map_err(|e| e.to_string())?;
             let indices = video::frame_indices(info.frames, info.fps, &self.request).map_err(|e| e.to_string())?;
-            let upright = !info.rotation.is_multiple_of(180);
-            let (height, width) = if upright { (info.width, info.height) } else { (info.height, info.width) };
+            let turned = !info.rotation.is_multiple_of(180);
+            let (height, width) = if turned { (info.width, info.height) } else { (info.height, info.width) };
             let size = FrameSize { height, width };
             let planned = self.processor.planned(size, &indices, Some(info.fps.to_f64()), &self.budget);
             videos.push(planned.map_err(|e| e.to_string())?);

@@ -17,7 +17,7 @@ impl Message {
     }
 
     fn tag(&mut self, field: u32, wire_type: u32) {
-        self.varint(u64::from(field << 3 | wire_type));
+        self.varint(u64::from((field << 3) | wire_type));
     }
 
     /// An integer field.

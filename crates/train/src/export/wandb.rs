@@ -48,10 +48,10 @@ impl WandbFile {
     pub fn create(dir: &Path, plan: &Plan, step: u64, now: Duration) -> Result<Self> {
         let id = run_id(plan);
         let folder = dir.join(format!("offline-run-{}-{id}", date_time(now)));
-        let path = match step {
-            _ if !folder.exists() => folder,
-            // Two attempts within a second.
-            _ => dir.join(format!("offline-run-{}-{id}-{step}-{}", date_time(now), std::process::id())),
+        // Two attempts within a second get folders of their own.
+        let path = match folder.exists() {
+            false => folder,
+            true => dir.join(format!("offline-run-{}-{id}-{step}-{}", date_time(now), std::process::id())),
         };
         let path = path.join(format!("run-{id}.wandb"));
         let mut run = Self { file: super::create(&path)?, path, len: 0, number: 1, started: now };
