@@ -295,11 +295,12 @@ impl Sieve<'_> {
 
 /// Why a text cannot be learnt from.
 fn describes_nothing(caption: &str, words_min: usize, phrases: &[String]) -> Option<Problem> {
-    let count = text::words(caption).len();
+    let words = text::words(caption);
+    let count = words.len();
     if count == 0 {
         return Some(Problem::new(Reason::EmptyText, "the description is empty"));
     }
-    if let Some(why) = text::boilerplate(caption, phrases) {
+    if let Some(why) = text::boilerplate(&words, phrases) {
         return Some(Problem::new(Reason::BoilerplateText, why));
     }
     (count < words_min).then(|| Problem::new(Reason::EmptyText, format!("{count} words; words_min is {words_min}")))
