@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use video::{ResizeKernel, RgbFrame, SampledClip};
+use video::{ResizeKernel, Resizer, RgbFrame, SampledClip};
 
 use crate::config::FolderConfig;
 use crate::patchify::{Normalizer, grid_of, group_values, patchify_group, values_of};
@@ -168,6 +168,39 @@ impl Processor {
         Ok(input)
     }
 
+    /// The first half of [`Self::video`]: the resized frames, and what they become without its pixels.
+    ///
+    /// # Errors
+    /// As [`Self::video`].
+    pub fn resized(&self, clip: &SampledClip, budget: &PixelBudget) -> Result<(VideoInput, Vec<RgbFrame>), Error> {
+        let planned = self.plan(&clip.frames, &clip.frame_indices, Some(clip.fps.to_f64()), budget)?;
+        let resize =
+            |frame| video::resize(frame, planned.resized_width, planned.resized_height, ResizeKernel::TorchF32);
+        let frames = clip.frames.iter().map(resize).collect::<Result<Vec<RgbFrame>, _>>()?;
+        Ok((planned, frames))
+    }
+
+    /// The second half of [`Self::video`]: cuts resized frames into patches.
+    ///
+    /// # Errors
+    /// [`Error::Frames`] if the frames are not those that were planned.
+    pub fn patches(&self, mut planned: VideoInput, resized: &[RgbFrame]) -> Result<VideoInput, Error> {
+        let (patches, grid) = crate::patchify::patchify(resized, &self.vision)?;
+        if grid != planned.grid_thw {
+            return Err(Error::Frames(format!("{grid:?} where {:?} was planned", planned.grid_thw)));
+        }
+        planned.pixel_values = patches;
+        Ok(planned)
+    }
+
+    /// The grid of a clip of `nframes` frames of this size.
+    ///
+    /// # Errors
+    /// [`Error::Frames`] if a side is not a multiple of [`VisionConfig::factor`].
+    pub fn grid_of(&self, nframes: usize, height: u32, width: u32) -> Result<GridThw, Error> {
+        grid_of(nframes, height, width, &self.vision)
+    }
+
     /// Resizes one picture and cuts it into patches; the frame fills a temporal patch.
     ///
     /// # Errors
@@ -228,13 +261,16 @@ impl Processor {
     fn fill(&self, input: &mut VideoInput, frames: &[RgbFrame]) -> Result<(), Error> {
         let normalizer = Normalizer::new(self.vision.image_mean, self.vision.image_std);
         let mut patches = vec![0.0; values_of(input.grid_thw, &self.vision)?];
+        let mut resizer = Resizer::new(input.resized_width, input.resized_height, ResizeKernel::TorchF32);
+        let temporal = self.vision.temporal_patch_size as usize;
+        let mut resized = vec![RgbFrame { width: 0, height: 0, data: Vec::new() }; temporal.min(frames.len())];
         // One temporal patch at a time, so that resized frames are cut up while they are still in the cache.
-        let groups = frames.chunks(self.vision.temporal_patch_size as usize);
+        let groups = frames.chunks(temporal);
         for (group, out) in groups.zip(patches.chunks_exact_mut(group_values(input.grid_thw, &self.vision))) {
-            let resize =
-                |frame| video::resize(frame, input.resized_width, input.resized_height, ResizeKernel::TorchF32);
-            let resized = group.iter().map(resize).collect::<Result<Vec<RgbFrame>, _>>()?;
-            patchify_group(&resized, input.grid_thw, &self.vision, &normalizer, out)?;
+            for (frame, resized) in group.iter().zip(&mut resized) {
+                resizer.resize(frame, resized)?;
+            }
+            patchify_group(&resized[..group.len()], input.grid_thw, &self.vision, &normalizer, out)?;
         }
         input.pixel_values = patches;
         Ok(())

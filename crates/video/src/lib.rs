@@ -28,5 +28,5 @@ pub use error::{Error, Result};
 pub use frame::RgbFrame;
 pub use limits::Limits;
 pub use probe::{ClipInfo, Colour, ColourRange, probe};
-pub use resize::{ResizeKernel, resize};
+pub use resize::{ResizeKernel, Resizer, resize};
 pub use sampling::{FrameRequest, FrameSampling, Rational, frame_indices};

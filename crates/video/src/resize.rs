@@ -25,58 +25,112 @@ pub enum ResizeKernel {
 /// # Errors
 /// [`Error::InvalidPicture`] if a side is 0 or over 65535, or the frame's data does not fit its size.
 pub fn resize(frame: &RgbFrame, width: u32, height: u32, kernel: ResizeKernel) -> Result<RgbFrame> {
-    let sides = [frame.width, frame.height, width, height];
-    let wrong_side = sides.iter().any(|side| !(1..=0xffff).contains(side));
-    if wrong_side || frame.data.len() as u64 != 3 * u64::from(frame.width) * u64::from(frame.height) {
-        return Err(Error::InvalidPicture(format!(
-            "cannot resize {}x{} with {} bytes to {width}x{height}",
-            frame.width,
-            frame.height,
-            frame.data.len()
-        )));
+    let mut resized = RgbFrame { width: 0, height: 0, data: Vec::new() };
+    Resizer::new(width, height, kernel).resize(frame, &mut resized)?;
+    Ok(resized)
+}
+
+/// [`resize`] for the frames of a clip: weights and memory are kept from one frame to the next.
+#[derive(Debug)]
+pub struct Resizer {
+    width: u32,
+    height: u32,
+    kernel: ResizeKernel,
+    /// Width and height of the sources that `passes` is for.
+    from: (u32, u32),
+    passes: Passes,
+}
+
+impl Resizer {
+    /// A resizer to this size.
+    pub fn new(width: u32, height: u32, kernel: ResizeKernel) -> Self {
+        Self { width, height, kernel, from: (0, 0), passes: Passes::None }
     }
-    let data = pulp::Arch::new().dispatch(Job { frame, width: width as usize, height: height as usize, kernel });
-    Ok(RgbFrame { width, height, data })
+
+    /// Resizes a frame into `resized`, whose memory is used again. Frames may differ in size; those like the one before
+    /// are faster.
+    ///
+    /// # Errors
+    /// As [`resize`]; `resized` is then as it was.
+    pub fn resize(&mut self, frame: &RgbFrame, resized: &mut RgbFrame) -> Result<()> {
+        let (width, height) = (self.width, self.height);
+        let wrong_side = [frame.width, frame.height, width, height].iter().any(|side| !(1..=0xffff).contains(side));
+        if wrong_side || frame.data.len() as u64 != 3 * u64::from(frame.width) * u64::from(frame.height) {
+            return Err(Error::InvalidPicture(format!(
+                "cannot resize {}x{} with {} bytes to {width}x{height}",
+                frame.width,
+                frame.height,
+                frame.data.len()
+            )));
+        }
+        let from = (frame.width, frame.height);
+        if self.from != from {
+            (self.from, self.passes) = (from, Passes::new(from, (width, height), self.kernel));
+        }
+        (resized.width, resized.height) = (width, height);
+        resized.data.resize(width as usize * height as usize * 3, 0);
+        pulp::Arch::new().dispatch(Job { source: &frame.data, passes: &mut self.passes, data: &mut resized.data });
+        Ok(())
+    }
+}
+
+/// The two passes of a kernel from one size to another.
+#[derive(Debug)]
+enum Passes {
+    /// No frame has been seen.
+    None,
+    Float(Float),
+    Fixed {
+        columns: Fixed,
+        rows: Fixed,
+        from_width: usize,
+    },
+}
+
+impl Passes {
+    fn new(from: (u32, u32), to: (u32, u32), kernel: ResizeKernel) -> Self {
+        let (from_width, from_height) = (from.0 as usize, from.1 as usize);
+        let (width, height) = (to.0 as usize, to.1 as usize);
+        let fixed = |precision: fn(f64) -> u32| Self::Fixed {
+            columns: Fixed::new(&taps_f64(from_width, width), precision),
+            rows: Fixed::new(&taps_f64(from_height, height), precision),
+            from_width,
+        };
+        match kernel {
+            ResizeKernel::TorchF32 => {
+                Self::Float(Float::new(taps_f32(from_width, width), taps_f32(from_height, height), from_width))
+            }
+            ResizeKernel::TorchvisionU8 => fixed(sixteen_bit_precision),
+            ResizeKernel::Pil => fixed(|_| 22),
+        }
+    }
 }
 
 /// The work, as a type that `pulp` compiles once per vector extension; the best one of this machine runs.
 struct Job<'a> {
-    frame: &'a RgbFrame,
-    width: usize,
-    height: usize,
-    kernel: ResizeKernel,
+    source: &'a [u8],
+    passes: &'a mut Passes,
+    data: &'a mut [u8],
 }
 
 impl pulp::WithSimd for Job<'_> {
-    type Output = Vec<u8>;
+    type Output = ();
 
     // Everything below must be inlined here to be compiled for the extension.
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) -> Vec<u8> {
-        let (source, from_width, from_height) =
-            (&self.frame.data, self.frame.width as usize, self.frame.height as usize);
-        let fixed = |precision: fn(f64) -> u32| {
-            let columns = Fixed::new(&taps_f64(from_width, self.width), precision);
-            let rows = Fixed::new(&taps_f64(from_height, self.height), precision);
-            (columns, rows)
-        };
-        let (columns, rows) = match self.kernel {
-            ResizeKernel::TorchF32 => {
-                return torch_f32(
-                    source,
-                    &taps_f32(from_width, self.width),
-                    &taps_f32(from_height, self.height),
-                    from_width,
-                );
+    fn with_simd<S: pulp::Simd>(self, _simd: S) {
+        match self.passes {
+            Passes::None => {}
+            Passes::Float(float) => float.run(self.source, self.data),
+            Passes::Fixed { columns, rows, from_width } => {
+                fixed_point(self.source, columns, rows, *from_width, self.data);
             }
-            ResizeKernel::TorchvisionU8 => fixed(sixteen_bit_precision),
-            ResizeKernel::Pil => fixed(|_| 22),
-        };
-        fixed_point(source, &columns, &rows, from_width)
+        }
     }
 }
 
 /// The source pixels that make one target pixel.
+#[derive(Debug)]
 struct Taps<T> {
     /// First source pixel.
     start: usize,
@@ -140,71 +194,129 @@ fn cubic_f64(x: f64) -> f64 {
     }
 }
 
-/// Floats summed at once: several vector registers, so that sums do not wait for each other.
+/// Pixels of a row that are taken through the vertical pass together, so that all they need stays in the first cache.
+const STRIP: usize = 64;
+
+/// Floats of a strip summed at once: several vector registers, so that sums do not wait for each other.
 const LANES: usize = 64;
 
-/// Vertical pass, then horizontal, all in f32; clamped and rounded half to even at the end.
-#[inline(always)]
-fn torch_f32(source: &[u8], columns: &[Taps<f32>], rows: &[Taps<f32>], from_width: usize) -> Vec<u8> {
-    let row_len = from_width * 3;
-    // Floats beyond the row, so that four can be read at its last pixel and the last block is whole.
-    let mut row = vec![0f32; row_len.next_multiple_of(LANES) + LANES];
-    let mut data = vec![0u8; rows.len() * columns.len() * 3];
-    for (taps, out) in rows.iter().zip(data.chunks_exact_mut(columns.len() * 3)) {
-        sum_rows(&source[taps.start * row_len..], row_len, &taps.weights, &mut row);
-        for (taps, pixel) in columns.iter().zip(out.as_chunks_mut::<3>().0) {
-            let mut sums = [0f32; 4];
-            for (k, weight) in taps.weights.iter().enumerate() {
-                let at = (taps.start + k) * 3;
-                let four: &[f32; 4] = row[at..].first_chunk().unwrap_or(&[0.0; 4]);
-                for (sum, value) in sums.iter_mut().zip(four) {
-                    *sum += weight * value;
+/// Target rows made at once, for the same reasons.
+const ROWS: usize = 4;
+
+/// A pixel of each of [`ROWS`] rows: red, green, blue and a value that is not used, as vector registers are powers of 2.
+type Stack = [f32; ROWS * 4];
+
+/// Both passes in f32, and the memory in between.
+#[derive(Debug)]
+struct Float {
+    columns: Vec<Taps<f32>>,
+    rows: Vec<Taps<f32>>,
+    /// A strip of the source rows that make [`ROWS`] target rows.
+    strip: Vec<[f32; STRIP * 3]>,
+    /// [`ROWS`] rows after the vertical pass, one [`Stack`] for each source column.
+    stacks: Vec<Stack>,
+    /// The same rows after the horizontal pass, each with a byte that is not used, as four are written for a pixel.
+    lines: Vec<u8>,
+}
+
+impl Float {
+    fn new(columns: Vec<Taps<f32>>, rows: Vec<Taps<f32>>, from_width: usize) -> Self {
+        let stacks = vec![[0.0; ROWS * 4]; from_width];
+        let lines = vec![0; (columns.len() * 3 + 1) * ROWS];
+        Self { columns, rows, strip: Vec::new(), stacks, lines }
+    }
+
+    /// Vertical pass, then horizontal; clamped and rounded half to even at the end.
+    #[inline(always)]
+    fn run(&mut self, source: &[u8], data: &mut [u8]) {
+        let (from_len, to_len) = (self.stacks.len() * 3, self.columns.len() * 3);
+        for (rows, out) in self.rows.chunks(ROWS).zip(data.chunks_mut(to_len * ROWS)) {
+            let start = rows[0].start;
+            let end = rows.iter().map(|taps| taps.start + taps.weights.len()).max().unwrap_or(start);
+            self.strip.resize(end - start, [0.0; STRIP * 3]);
+            let source = &source[start * from_len..end * from_len];
+            for (nth, stacks) in self.stacks.chunks_mut(STRIP).enumerate() {
+                for (line, source) in self.strip.iter_mut().zip(source.chunks_exact(from_len)) {
+                    to_floats(&source[nth * STRIP * 3..], line);
+                }
+                for (nth, taps) in rows.iter().enumerate() {
+                    let mut row = [0.0; STRIP * 3 + 1];
+                    sum_rows(&self.strip[taps.start - start..], &taps.weights, &mut row);
+                    for (stack, pixel) in stacks.iter_mut().zip(row.windows(4).step_by(3)) {
+                        stack[nth * 4..nth * 4 + 4].copy_from_slice(pixel);
+                    }
                 }
             }
-            for (byte, sum) in pixel.iter_mut().zip(sums) {
-                *byte = round_f32(sum);
+            sum_columns(&self.stacks, &self.columns, &mut self.lines);
+            for (line, out) in self.lines.chunks_exact(to_len + 1).zip(out.chunks_exact_mut(to_len)) {
+                out.copy_from_slice(&line[..to_len]);
             }
         }
     }
-    data
+}
+
+/// The start of `source` as floats; a source that is shorter than a strip leaves the end of `line` as it is.
+#[inline(always)]
+fn to_floats(source: &[u8], line: &mut [f32; STRIP * 3]) {
+    match source.first_chunk::<{ STRIP * 3 }>() {
+        Some(source) => {
+            for (value, &byte) in line.iter_mut().zip(source) {
+                *value = f32::from(byte);
+            }
+        }
+        None => {
+            for (value, &byte) in line.iter_mut().zip(source) {
+                *value = f32::from(byte);
+            }
+        }
+    }
+}
+
+/// `row[x] = sum over k of weights[k] * lines[k][x]`.
+#[inline(always)]
+fn sum_rows(lines: &[[f32; STRIP * 3]], weights: &[f32], row: &mut [f32; STRIP * 3 + 1]) {
+    for (nth, row) in row.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let mut sums = [0f32; LANES];
+        for (line, weight) in lines.iter().zip(weights) {
+            if let Some(values) = line.as_chunks::<LANES>().0.get(nth) {
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum += weight * value;
+                }
+            }
+        }
+        *row = sums;
+    }
+}
+
+/// `lines[row][x] = sum over k of weights[x][k] * stacks[start[x] + k][row]`, every channel by itself.
+#[inline(always)]
+fn sum_columns(stacks: &[Stack], columns: &[Taps<f32>], lines: &mut [u8]) {
+    for (x, taps) in columns.iter().enumerate() {
+        let mut sums = Stack::default();
+        for (stack, weight) in stacks[taps.start..].iter().zip(&taps.weights) {
+            for (sum, value) in sums.iter_mut().zip(stack) {
+                *sum += weight * value;
+            }
+        }
+        let bytes = sums.map(round_f32);
+        // The fourth byte falls where the next pixel will be.
+        for (line, pixel) in lines.chunks_exact_mut(columns.len() * 3 + 1).zip(bytes.as_chunks::<4>().0) {
+            line[x * 3..x * 3 + 4].copy_from_slice(pixel);
+        }
+    }
 }
 
 /// Clamps to a byte and rounds half to even.
 #[inline(always)]
 fn round_f32(value: f32) -> u8 {
-    // Adding 2^23 leaves no fraction bits, so the sum is rounded half to even by the arithmetic itself: this is
-    // `round_ties_even` without a library call on machines before SSE4.1.
+    // Adding 2^23 leaves no fraction bits, so the sum is rounded half to even by the arithmetic itself, and its last
+    // byte is the integer: this is `round_ties_even` without a library call on machines before SSE4.1.
     const WHOLE: f32 = 8_388_608.0;
-    ((value.clamp(0.0, 255.0) + WHOLE) - WHOLE) as u8
-}
-
-/// `row[x] = sum over k of weights[k] * source[k * row_len + x]`.
-#[inline(always)]
-fn sum_rows(source: &[u8], row_len: usize, weights: &[f32], row: &mut [f32]) {
-    let (blocks, _) = row.as_chunks_mut::<LANES>();
-    for (nth, block) in blocks.iter_mut().enumerate().take(row_len.div_ceil(LANES)) {
-        let x = nth * LANES;
-        let mut sums = [0f32; LANES];
-        for (k, &weight) in weights.iter().enumerate() {
-            let line = &source[k * row_len..(k + 1) * row_len];
-            match line[x..].first_chunk::<LANES>() {
-                Some(values) => {
-                    for (sum, &value) in sums.iter_mut().zip(values) {
-                        *sum += weight * f32::from(value);
-                    }
-                }
-                None => {
-                    for (sum, &value) in sums.iter_mut().zip(&line[x..]) {
-                        *sum += weight * f32::from(value);
-                    }
-                }
-            }
-        }
-        *block = sums;
-    }
+    (value.clamp(0.0, 255.0) + WHOLE).to_bits() as u8
 }
 
 /// Weights as integers, times two to the power of `precision`.
+#[derive(Debug)]
 struct Fixed {
     taps: Vec<Taps<i32>>,
     precision: u32,
@@ -231,7 +343,7 @@ fn sixteen_bit_precision(largest: f64) -> u32 {
 
 /// Horizontal pass, then vertical, each rounded to bytes.
 #[inline(always)]
-fn fixed_point(source: &[u8], columns: &Fixed, rows: &Fixed, from_width: usize) -> Vec<u8> {
+fn fixed_point(source: &[u8], columns: &Fixed, rows: &Fixed, from_width: usize, data: &mut [u8]) {
     let to_byte = |sum: i32, precision: u32| (sum >> precision).clamp(0, 255) as u8;
     let row_len = columns.taps.len() * 3;
     let mut narrow = Vec::with_capacity(source.len() / (from_width * 3) * row_len);
@@ -246,18 +358,18 @@ fn fixed_point(source: &[u8], columns: &Fixed, rows: &Fixed, from_width: usize) 
             narrow.extend(sums.map(|sum| to_byte(sum, columns.precision)));
         }
     }
-    let mut data = Vec::with_capacity(rows.taps.len() * row_len);
     let mut sums = vec![0i32; row_len];
-    for taps in &rows.taps {
+    for (taps, out) in rows.taps.iter().zip(data.chunks_exact_mut(row_len)) {
         sums.fill(1 << (rows.precision - 1));
         for (&weight, line) in taps.weights.iter().zip(narrow[taps.start * row_len..].chunks_exact(row_len)) {
             for (sum, &value) in sums.iter_mut().zip(line) {
                 *sum += weight * i32::from(value);
             }
         }
-        data.extend(sums.iter().map(|&sum| to_byte(sum, rows.precision)));
+        for (byte, &sum) in out.iter_mut().zip(&sums) {
+            *byte = to_byte(sum, rows.precision);
+        }
     }
-    data
 }
 
 #[cfg(test)]
@@ -307,6 +419,36 @@ mod tests {
             assert_eq!(resize(&frame, 1, 1, kernel).unwrap().data.len(), 3);
             assert!(resize(&frame, 0, 5, kernel).is_err());
             assert!(resize(&RgbFrame { width: 70, height: 6, data: frame.data.clone() }, 8, 8, kernel).is_err());
+        }
+    }
+
+    /// The definition of `TorchF32` in plain loops: rows, then columns, every sum in the order of its taps.
+    fn plain_f32(frame: &RgbFrame, width: usize, height: usize) -> Vec<u8> {
+        let row_len = frame.width as usize * 3;
+        let sum = |taps: &Taps<f32>, value: &dyn Fn(usize) -> f32| {
+            taps.weights.iter().enumerate().fold(0.0, |sum, (k, weight)| sum + weight * value(taps.start + k))
+        };
+        let mut data = Vec::new();
+        for rows in taps_f32(frame.height as usize, height) {
+            let row: Vec<f32> = (0..row_len).map(|x| sum(&rows, &|y| f32::from(frame.data[y * row_len + x]))).collect();
+            for columns in taps_f32(frame.width as usize, width) {
+                data.extend((0..3).map(|c| round_f32(sum(&columns, &|x| row[x * 3 + c]))));
+            }
+        }
+        data
+    }
+
+    #[test]
+    fn vectors_and_kept_memory_change_no_byte() {
+        for to in [(16, 12), (1, 1), (50, 41), (37, 23), (3, 70)] {
+            let mut resizer = Resizer::new(to.0, to.1, ResizeKernel::TorchF32);
+            let mut resized = noise(90, 60);
+            for from in [(37, 23), (37, 23), (1, 1), (130, 9), (37, 23)] {
+                let frame = noise(from.0, from.1);
+                resizer.resize(&frame, &mut resized).unwrap();
+                assert_eq!((resized.width, resized.height), to);
+                assert_eq!(resized.data, plain_f32(&frame, to.0 as usize, to.1 as usize), "{from:?} to {to:?}");
+            }
         }
     }
 
