@@ -15,7 +15,7 @@ pub const PROMPT_VERSION: &str = "mcq/1";
 const MANIFEST: &str = "benchmark.json";
 
 /// The text of a request: the question, its choices, and what to answer.
-pub fn render_prompt(question: &str, options: &[String; 4]) -> String {
+pub fn render_prompt(question: &str, options: &[String]) -> String {
     let mut text = format!("{question}\n");
     for (place, option) in options.iter().enumerate() {
         text.push_str(&format!("({}) {option}\n", BenchmarkItem::letter(place as u8)));

@@ -8,7 +8,7 @@ use std::{
     io::Write,
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -23,11 +23,15 @@ macro_rules! say {
 mod bench;
 mod benchmark;
 mod clip_args;
+mod curate;
 mod demo;
 mod doctor;
+mod eval;
 mod infer;
 mod init;
+mod plot;
 mod probe;
+mod report;
 mod train;
 
 /// Driving video in, a captioning model out, and proof of how good it is.
@@ -46,11 +50,19 @@ enum Command {
     Init(init::Args),
     /// Draw, answer, freeze and look at a multiple-choice benchmark about clips
     Benchmark(benchmark::Args),
+    /// Make a training set of annotations: check, filter, deduplicate, split, convert
+    Curate(curate::Args),
     /// Fine-tune a model on clips and what is said about them; resumes where it stopped
     Train(train::Args),
     /// Caption clips or answer questions about them; resumes where it stopped
     Infer(infer::Args),
-    /// Make a small training set of the synthetic driving world
+    /// Score predictions: BLEU, multiple choice, LingoQA, with intervals and paired comparisons
+    Eval(eval::Args),
+    /// Draw a metric over the checkpoints, as SVG and PNG
+    Plot(plot::Args),
+    /// Write the page of a run: all stages, figures, the checkpoint to take
+    Report(report::Args),
+    /// The whole recipe on a synthetic driving world, on this machine, with one page at the end
     Demo(demo::Args),
     /// Measure: one JSON line a measurement
     Bench(bench::Args),
@@ -62,16 +74,7 @@ enum Command {
 type Outcome = Result<ExitCode, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Probe(args) => probe::run(&args),
-        Command::Init(args) => init::run(&args),
-        Command::Benchmark(args) => benchmark::run(&args),
-        Command::Train(args) => train::run(&args),
-        Command::Infer(args) => infer::run(&args),
-        Command::Demo(args) => demo::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-    };
+    let outcome = dispatch(Cli::parse().command);
     outcome.unwrap_or_else(|error| {
         let mut told = error.to_string();
         eprintln!("error: {told}");
@@ -88,9 +91,32 @@ fn main() -> ExitCode {
     })
 }
 
+/// Runs a verb.
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Probe(args) => probe::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Benchmark(args) => benchmark::run(&args),
+        Command::Curate(args) => curate::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Infer(args) => infer::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}
+
 /// A flag that the first SIGINT, SIGTERM or SIGHUP sets, so that a run ends after what it is doing; the second ends it at once.
 fn stop_on_signal() -> Result<Arc<AtomicBool>, Box<dyn Error>> {
-    let stop = Arc::new(AtomicBool::new(false));
+    // The demo runs several verbs in one process; a handler can be set once.
+    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(Arc::clone(stop));
+    }
+    let stop = Arc::clone(STOP.get_or_init(|| Arc::new(AtomicBool::new(false))));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {

@@ -1,7 +1,9 @@
 //! `roadscribe train`: supervised fine-tuning after a config; resumes where it stopped.
 
 use crate::Outcome;
-use ::train::{Data, MetricSink, Plan, RunSummary, StepMetrics, StepTiming, Timeline, read_config};
+use ::train::{
+    MetricSink, Plan, RunSummary, SourceMix, StepMetrics, StepTiming, Timeline, ValidationMetrics, read_config,
+};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -18,6 +20,10 @@ const REJECTS_SHOWN: u64 = 10;
 Writes into train.output_dir:
   metrics.jsonl, timing.jsonl   one line a step
   samples.jsonl, rejects.jsonl  which samples each step used, and which it could not use, and why
+  validation.jsonl, best.json   the loss on [validation]'s samples, and the checkpoint with the lowest
+  mix.json                      what was drawn from each source, beside what was planned
+  frame_cache/                  decoded frames (custom.dataset.frame_cache)
+  tensorboard/, wandb/          if logging.logger asks for them
   step_000020/                  a checkpoint: a model folder that `infer`, transformers and vLLM load, and the state to
                                 go on from; with train.resume = true the same command continues from the newest one
 Ctrl-C or SIGTERM saves and exits; so does train.stop_at_step.")]
@@ -50,26 +56,67 @@ pub fn run(args: &Args) -> Outcome {
 }
 
 fn dry_run(plan: &Plan) -> Outcome {
-    let data = Data::open(plan)?;
-    let sizes = data.sizes();
-    let timeline = Timeline::new(&plan.recipe, &sizes);
+    let forecast = ::train::forecast(plan)?;
     say!("{}", serde_json::to_string_pretty(plan)?);
-    for (dataset, size) in plan.recipe.datasets.iter().zip(sizes) {
-        let name = if dataset.name.is_empty() { "data set" } else { &dataset.name };
-        let share = dataset.weight.map(|weight| format!(", drawn with probability {weight:.3}")).unwrap_or_default();
-        say!("{name}: {size} samples{share}");
-    }
     say!(
         "{} steps of {} samples: {} epochs of {} samples, warm-up {} steps, peak learning rate {:e}",
-        timeline.steps_total,
+        forecast.steps_total,
         plan.recipe.global_batch,
         plan.recipe.epochs,
-        timeline.epoch_samples,
-        plan.recipe.schedule.warmup_steps(timeline.steps_total),
+        forecast.epoch_samples,
+        plan.recipe.schedule.warmup_steps(forecast.steps_total),
         plan.recipe.schedule.lr,
+    );
+    print_mix(&forecast.mix);
+    say!(
+        "tokens: {:.0} a sample (longest {}, {:.0} labelled), {:.3e} a step; from {} samples, {} of them unusable{}",
+        forecast.sample_tokens,
+        forecast.sample_tokens_max,
+        forecast.sample_labelled,
+        forecast.step_tokens,
+        forecast.probed,
+        forecast.unusable,
+        forecast.unusable_reason.map(|reason| format!(" (first: {reason})")).unwrap_or_default()
+    );
+    say!(
+        "work: {:.3e} FLOP a step, {:.3e} the run (recomputation not counted): {:.0} s a step at 100 GFLOP/s",
+        forecast.step_flop,
+        forecast.run_flop,
+        forecast.step_flop / 1e11
+    );
+    say!(
+        "memory: {} for {:.1} M parameters with gradients and moments, about {} for a micro-batch of {}; a checkpoint is {}",
+        bytes(forecast.state_bytes),
+        forecast.parameters as f64 / 1e6,
+        bytes(forecast.activation_bytes),
+        plan.recipe.mini_batch,
+        bytes(forecast.checkpoint_bytes)
     );
     say!("nothing was trained (--dry-run)");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line a source: how much of it a run sees, and how often.
+fn print_mix(sources: &[SourceMix]) {
+    for source in sources {
+        let name = if source.name.is_empty() { "data set" } else { &source.name };
+        let weight = source.weight.map(|weight| format!(" (weight {weight:.3})")).unwrap_or_default();
+        say!(
+            "{name}: {} samples{weight}; {} draws an epoch, {} in all = {:.2} passes over each sample",
+            source.size,
+            source.epoch_draws,
+            source.draws,
+            source.effective_epochs
+        );
+    }
+}
+
+/// A size for people.
+fn bytes(bytes: f64) -> String {
+    match bytes {
+        large if large >= 1e9 => format!("{:.1} GB", large / 1e9),
+        small => format!("{:.1} MB", small / 1e6),
+    }
 }
 
 fn print_summary(summary: &RunSummary) {
@@ -130,6 +177,15 @@ impl MetricSink for Console {
             timing.batch_arrival_s,
             timing.tokens_per_s,
         );
+    }
+
+    fn mix(&mut self, sources: &[SourceMix]) {
+        print_mix(sources);
+    }
+
+    fn validated(&mut self, metrics: &ValidationMetrics) {
+        let loss = metrics.avg_loss.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.4}"));
+        say!("step {}/{}  validation loss {loss} over {} samples", metrics.step, self.steps_total, metrics.samples);
     }
 
     fn reject(&mut self, id: &str, reason: &str) {

@@ -1,7 +1,7 @@
 //! Generation of one answer: token ids in, token ids out, never text.
 
 use crate::{Error, Sampler};
-use models::Vlm;
+use models::{Prefix, Vlm};
 use processor::VlmInput;
 use records::{FinishReason, Sampling};
 
@@ -14,34 +14,39 @@ pub struct Generated {
     pub finish_reason: FinishReason,
 }
 
-/// Generates an answer to a prompt; ends at any of `end_ids`, after `sampling.max_new_tokens`, or where the model's
-/// positions end. `on_token` is told of every token and may stop the generation by returning `false`.
+/// Generates an answer to a prompt whose beginning has been read already (of the same clip, or the answer is wrong); ends
+/// at any of `end_ids`, after `sampling.max_new_tokens`, or where the model's positions end. `on_token` is told of every
+/// token; if it returns `false` there is no answer.
 ///
 /// # Errors
 /// [`Error::Model`] if the prompt does not fit the model, [`Error::NoNumber`] if it yields no usable logits.
 pub fn generate(
     model: &Vlm,
+    prefix: &Prefix,
     input: &VlmInput,
     sampling: Sampling,
     end_ids: &[u32],
     on_token: &mut dyn FnMut(u32) -> bool,
-) -> Result<Generated, Error> {
+) -> Result<Option<Generated>, Error> {
     let room = model.config.text.max_position_embeddings.saturating_sub(input.input_ids.len());
     let limit = room.min(sampling.max_new_tokens as usize);
     let mut sampler = Sampler::new(sampling, model.config.text.vocab_size, &input.input_ids);
     let mut ids = Vec::new();
     if limit == 0 {
-        return Ok(Generated { ids, finish_reason: FinishReason::Length });
+        return Ok(Some(Generated { ids, finish_reason: FinishReason::Length }));
     }
-    let (mut logits, mut cache) = model.prefill(input, limit)?;
+    let (mut logits, mut cache) = model.prefill_after(prefix, input, limit)?;
     loop {
         let token = sampler.next(logits).ok_or(Error::NoNumber)?;
         ids.push(token);
         if end_ids.contains(&token) {
-            return Ok(Generated { ids, finish_reason: FinishReason::Stop });
+            return Ok(Some(Generated { ids, finish_reason: FinishReason::Stop }));
         }
-        if !on_token(token) || ids.len() >= limit {
-            return Ok(Generated { ids, finish_reason: FinishReason::Length });
+        if !on_token(token) {
+            return Ok(None);
+        }
+        if ids.len() >= limit {
+            return Ok(Some(Generated { ids, finish_reason: FinishReason::Length }));
         }
         logits = model.decode(token, &mut cache)?;
     }

@@ -33,6 +33,35 @@ pub enum Error {
         /// What is wrong and what was expected.
         message: String,
     },
+    /// A path names no model.
+    #[error(
+        "{}: neither a model folder (config.json) nor a training run with checkpoints (step_000020/ and the like)",
+        path.display()
+    )]
+    NoCheckpoint {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The hash of the weights is not one of ours.
+    #[error("the hash of the weights, {hash:?}, has an unknown form")]
+    WeightHash {
+        /// The hash.
+        hash: String,
+    },
+    /// The weights of a model folder cannot be read.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+    /// A tensor cannot be made or reshaped.
+    #[error(transparent)]
+    Tensor(#[from] tensor::Error),
+    /// A folder is not a judge.
+    #[error("{}: {message}", path.display())]
+    Judge {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong and what was expected.
+        message: String,
+    },
     /// The model yields no logit that is a number.
     #[error("the model's logits are not numbers; its weights are damaged or training diverged")]
     NoNumber,

@@ -1,7 +1,7 @@
 //! What is asked: a clip and a prompt. Lists come as JSONL, as a training set's meta.json, or as clips on the command line.
 
 use crate::{Error, Result};
-use records::{DataRoot, Prompt, Role, Sample, Target};
+use records::{ContentHash, DataRoot, Prompt, Role, Sample, Target};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -20,19 +20,18 @@ pub struct Request {
     pub user: String,
 }
 
-/// A line of a JSONL list.
+/// A line of a JSONL list. What else stands in it (references, categories, choices) is not shown to the model: a line of a
+/// frozen benchmark is a request as it is.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Line {
     id: Option<String>,
-    #[serde(alias = "media", alias = "clip")]
-    video: String,
-    #[serde(alias = "question", alias = "user")]
+    video: Option<String>,
+    media: Option<String>,
+    clip: Option<String>,
     prompt: Option<String>,
+    user: Option<String>,
+    question: Option<String>,
     system: Option<String>,
-    /// Reference texts may stand in the same file; they are not shown to the model.
-    #[serde(rename = "text", alias = "answer", alias = "caption", default)]
-    _reference: serde_json::Value,
 }
 
 /// Requests for clips given one by one, each with the default prompt; the id is the path.
@@ -43,7 +42,7 @@ pub fn requests_of_clips(clips: &[PathBuf], prompt: &Prompt) -> Vec<Request> {
         .collect()
 }
 
-/// Reads a list: `FILE.jsonl` (a line `{"video": path, "id"?, "prompt"?, "system"?}`), a `meta.json`, or a folder that
+/// Reads a list: `FILE.jsonl` (a line `{"video": path, "id"?, "prompt"?, "system"?}`; other keys are not read), a `meta.json`, or a folder that
 /// holds one. Paths are relative to the list and may not leave its folder.
 ///
 /// # Errors
@@ -84,10 +83,12 @@ fn read_jsonl(list: &Path, root: &DataRoot, prompt: &Prompt) -> Result<Vec<Reque
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let bad = |message: String| Error::Line { path: list.to_path_buf(), line: index + 1, message };
         let line: Line = serde_json::from_str(line).map_err(|e| bad(e.to_string()))?;
-        let path = root.resolve(&line.video).map_err(|e| bad(e.to_string()))?;
-        let id = line.id.unwrap_or_else(|| line.video.clone());
-        let mut request = with_prompt(id, line.video, path, prompt);
-        if let Some(user) = line.prompt {
+        let video = line.video.or(line.media).or(line.clip);
+        let video = video.ok_or_else(|| bad("it names no clip; expected the key `video`, a path".into()))?;
+        let path = root.resolve(&video).map_err(|e| bad(e.to_string()))?;
+        let id = line.id.unwrap_or_else(|| video.clone());
+        let mut request = with_prompt(id, video, path, prompt);
+        if let Some(user) = line.prompt.or(line.user).or(line.question) {
             request.user = user;
         }
         if let Some(system) = line.system {
@@ -123,4 +124,9 @@ fn of_sample(list: &Path, entry: usize, sample: &Sample, root: &DataRoot, prompt
         request.user = text(Role::User).ok_or_else(|| bad("the conversation has no user turn before the answer"))?;
     }
     Ok(request)
+}
+
+/// Hash of the words around the clip.
+pub(crate) fn prompt_hash(request: &Request) -> ContentHash {
+    ContentHash::of_text(&format!("system:{}\nuser:<video>{}", request.system, request.user))
 }

@@ -1,11 +1,35 @@
-//! A run over a list of requests: decode, encode, generate, record; resumes where it stopped.
+//! A run over a list of requests: what is answered already, what is not, clips dealt to threads, records written.
 
-use crate::{Request, Result, engine};
+use crate::answer::{Answerer, Subject};
+use crate::output::{Output, superseded_path};
+use crate::{Request, Result, request};
 use models::Vlm;
-use processor::{Overlength, Part, PixelBudget, Processor, Purpose, Role, Turn, VideoInput};
-use records::{ContentHash, Outcome, Prediction, Sampling, jsonl};
-use std::{collections::HashSet, path::Path};
+use processor::{PixelBudget, Processor};
+use records::{ContentHash, InUse, Outcome, Prediction, Sampling};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+use tensor::Device;
 use video::{BackendChoice, FrameRequest, Limits};
+
+/// Changes when the same model, clip, prompt and settings would give other answers than before.
+const ENGINE: &str = "engine 2";
+/// Parameters up to which one core a clip is faster than all cores for one clip.
+const SMALL_PARAMETERS: usize = 64_000_000;
+/// Files of a model folder, beside the weights, that decide what it answers.
+const DECIDING_FILES: [&str; 9] = [
+    "chat_template.jinja",
+    "chat_template.json",
+    "config.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+];
 
 /// Everything but the requests that decides what is answered.
 #[derive(Clone, Debug)]
@@ -28,6 +52,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Ask again where the output says that a clip failed.
     pub retry_failed: bool,
+    /// Clips that are worked on at once, each on one core; 0 leaves it to the size of the model. No answer depends on it.
+    pub workers: usize,
 }
 
 /// What the caller is told while a run goes on.
@@ -40,7 +66,7 @@ pub enum Progress<'a> {
         /// Those with a record already.
         answered: usize,
     },
-    /// A token of the current answer, as text.
+    /// A token of the current answer, as text; not told where several clips are worked on at once.
     Text(&'a str),
     /// A record was written.
     Record(&'a Prediction),
@@ -55,199 +81,221 @@ pub struct RunSummary {
     pub failed: usize,
     /// Requests that had a record already.
     pub skipped: usize,
+    /// Records of other weights, media, prompts or settings that were moved to the file of superseded ones.
+    pub superseded: usize,
     /// Whether the caller stopped the run before its end.
     pub stopped: bool,
 }
 
-/// The last clip, so that several questions about it decode it once.
-struct Seen {
-    media: String,
-    hash: Option<ContentHash>,
-    clip: std::result::Result<VideoInput, String>,
-}
-
-struct Run<'a> {
-    model: &'a Vlm,
-    processor: &'a Processor,
-    settings: &'a Settings,
-    weight_hash: ContentHash,
-    end_ids: Vec<u32>,
-    seen: Option<Seen>,
-}
-
-/// Answers every request that `out` has no record of and appends the records to `out`, one by one.
+/// Answers with a model folder every request that `out` has no record of. In the end `out` holds exactly one record a
+/// request, in their order.
 ///
-/// A clip that cannot be read and a prompt that does not fit are records with a reason. `weight_hash` is that of the
-/// model's folder. `progress` returns whether to go on.
+/// A record counts as an answer if its `request_hash` is that of the request now: of weights, files of the model folder,
+/// the clip's bytes, prompt, frames, pixels, sampling, limit of the prompt, and decoder. Records that do not count are
+/// moved to `<out>.superseded.jsonl`. Records are appended as they are made, so that a killed run goes on where it
+/// stopped. A clip that cannot be read and a prompt that does not fit are records with a reason. The model is not loaded if
+/// nothing is to be answered. `progress` returns whether to go on. While it runs, the folder is marked as being read.
 ///
 /// # Errors
-/// [`Error::Records`] if `out` cannot be read or written, [`Error::NoNumber`] or [`Error::Model`] if the model is broken.
+/// [`crate::Error::Records`] if `out` cannot be read or written, [`crate::Error::NoNumber`] or [`crate::Error::Model`] if
+/// the model is broken.
 pub fn run(
-    model: &Vlm,
-    processor: &Processor,
-    weight_hash: ContentHash,
+    model_dir: &Path,
     requests: &[Request],
     settings: &Settings,
     out: &Path,
     progress: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<RunSummary> {
-    let answered = answered(out, settings.retry_failed)?;
-    let mut end_ids = model.config.text.eos_token_ids.clone();
-    end_ids.push(processor.eos_id());
-    let mut run = Run { model, processor, settings, weight_hash, end_ids, seen: None };
-    let (mut writer, _torn) = jsonl::Writer::append(out)?;
-    let mut summary = RunSummary::default();
-    let mut pending = Vec::new();
-    for request in requests {
-        match answered.contains(&run.key(request)) {
-            true => summary.skipped += 1,
-            false => pending.push(request),
-        }
+    let _in_use = InUse::reading(model_dir);
+    let folder = weights::HfFolder::open(model_dir).map_err(models::Error::from)?;
+    let weight_hash = folder.content_hash().map_err(models::Error::from)?;
+    let weight_hash = ContentHash::from_hex(&weight_hash).ok_or(crate::Error::WeightHash { hash: weight_hash })?;
+    let identity = identity(model_dir, &weight_hash, settings)?;
+    let media = media_hashes(requests);
+    let hash_of =
+        |request: &Request| request_hash(&identity, request, media.get(&request.path).and_then(Option::as_ref));
+    let hashes: Vec<ContentHash> = requests.iter().map(hash_of).collect();
+    let mut output = Output::open(out, requests, &hashes, settings)?;
+    let pending: Vec<usize> = (0..requests.len()).filter(|at| !output.has(*at)).collect();
+    let mut summary =
+        RunSummary { skipped: requests.len() - pending.len(), superseded: output.superseded, ..RunSummary::default() };
+    let go_on = progress(Progress::Start { requests: requests.len(), answered: summary.skipped });
+    if go_on && !pending.is_empty() {
+        let model = Vlm::from_folder(&folder, &Device::Cpu)?;
+        let processor = Processor::open(model_dir)?;
+        let subject = Subject::new(&model, &processor, settings, weight_hash);
+        let clips = by_clip(requests, &pending);
+        let work = Work { subject: &subject, requests, hashes: &hashes, media: &media };
+        answer_all(&work, clips, &mut output, &mut summary, progress)?;
     }
-    let mut go_on = progress(Progress::Start { requests: requests.len(), answered: summary.skipped });
-    for request in pending {
-        if !go_on {
-            summary.stopped = true;
-            break;
-        }
-        let record = run.answer(request, progress)?;
-        match record.outcome {
-            Outcome::Done { .. } => summary.done += 1,
-            Outcome::Failed { .. } => summary.failed += 1,
-        }
-        writer.write(&record)?;
-        writer.flush()?;
-        go_on = progress(Progress::Record(&record));
-    }
-    writer.sync()?;
+    summary.stopped = !go_on || summary.stopped;
+    output.finish()?;
     Ok(summary)
 }
 
-/// What makes two requests the same question to the same model: everything in a record but the answer.
-type Key = (String, ContentHash);
-
-/// Keys of the records in `out`; with `retry_failed`, failed ones do not count.
-fn answered(out: &Path, retry_failed: bool) -> Result<HashSet<Key>> {
-    if !out.exists() {
-        return Ok(HashSet::new());
-    }
-    let content = jsonl::read::<Prediction>(out)?;
-    let counts = |record: &&Prediction| !(retry_failed && matches!(record.outcome, Outcome::Failed { .. }));
-    Ok(content.records.iter().filter(counts).map(|record| (record.id.clone(), record.request_hash.clone())).collect())
+/// What the threads of a run share.
+struct Work<'a> {
+    subject: &'a Subject<'a>,
+    requests: &'a [Request],
+    hashes: &'a [ContentHash],
+    media: &'a HashMap<std::path::PathBuf, Option<ContentHash>>,
 }
 
-impl Run<'_> {
-    /// Identity of a request under this run's settings; the clip's bytes count, so they are read.
-    fn key(&mut self, request: &Request) -> Key {
-        (request.id.clone(), self.request_hash(request, media_hash(request).as_ref()))
-    }
+/// What a thread tells.
+enum Told {
+    Text(String),
+    Record(usize, Box<Prediction>),
+    Broken(crate::Error),
+}
 
-    fn request_hash(&self, request: &Request, media: Option<&ContentHash>) -> ContentHash {
-        let Settings { frames, budget, sampling, prompt_tokens_max, .. } = self.settings;
-        let media = media.map_or("unreadable", ContentHash::as_str);
-        ContentHash::of_text(&format!(
-            "{} {media} {} {frames:?} {budget:?} {sampling:?} {prompt_tokens_max}",
-            self.weight_hash,
-            prompt_hash(request)
-        ))
-    }
-
-    fn answer(&mut self, request: &Request, progress: &mut dyn FnMut(Progress) -> bool) -> Result<Prediction> {
-        if self.seen.as_ref().is_none_or(|seen| seen.media != request.media) {
-            self.seen = Some(self.see(request));
+fn answer_all(
+    work: &Work<'_>,
+    clips: Vec<Vec<usize>>,
+    output: &mut Output,
+    summary: &mut RunSummary,
+    progress: &mut dyn FnMut(Progress) -> bool,
+) -> Result<()> {
+    let workers = workers(work.subject, clips.len());
+    let queue = Mutex::new(clips.into_iter());
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (sender, receiver) = channel();
+        for _ in 0..workers {
+            let (sender, queue, stop) = (sender.clone(), &queue, &stop);
+            scope.spawn(move || match workers {
+                1 => answer_clips(work, queue, stop, true, &sender),
+                // The ops of a thread stay on it: as many clips as cores, and no waiting for each other.
+                _ => match rayon::ThreadPoolBuilder::new().num_threads(1).build() {
+                    Ok(pool) => pool.install(|| answer_clips(work, queue, stop, false, &sender)),
+                    Err(_) => answer_clips(work, queue, stop, false, &sender),
+                },
+            });
         }
-        let (hash, clip) = match &self.seen {
-            Some(seen) => (seen.hash.clone(), seen.clip.as_ref()),
-            None => (None, Err(&String::new())),
+        drop(sender);
+        let listened = listen(&receiver, output, summary, progress, &stop);
+        stop.store(true, Ordering::Relaxed);
+        listened
+    })
+}
+
+/// Writes records as they come.
+fn listen(
+    receiver: &Receiver<Told>,
+    output: &mut Output,
+    summary: &mut RunSummary,
+    progress: &mut dyn FnMut(Progress) -> bool,
+    stop: &AtomicBool,
+) -> Result<()> {
+    for told in receiver {
+        let go_on = match told {
+            Told::Broken(error) => return Err(error),
+            Told::Text(piece) => progress(Progress::Text(&piece)),
+            Told::Record(at, record) => {
+                match record.outcome {
+                    Outcome::Done { .. } => summary.done += 1,
+                    Outcome::Failed { .. } => summary.failed += 1,
+                }
+                output.append(at, &record)?;
+                progress(Progress::Record(&record))
+            }
         };
-        let frame_indices = clip.map_or_else(|_| Vec::new(), |clip| clip.frame_indices.clone());
-        let outcome = match clip {
-            Err(reason) => Outcome::Failed { error: reason.clone() },
-            Ok(clip) => self.generate(request, clip, progress)?,
-        };
-        Ok(Prediction {
-            id: request.id.clone(),
-            media: request.media.clone(),
-            request_hash: self.request_hash(request, hash.as_ref()),
-            media_hash: hash,
-            model_name: self.settings.model_name.clone(),
-            weight_hash: self.weight_hash.clone(),
-            task: self.settings.task.clone(),
-            frame_indices,
-            resized_size: clip.map(|clip| [clip.resized_height, clip.resized_width]).ok(),
-            pixel_budget: recorded(self.settings.budget),
-            prompt_hash: prompt_hash(request),
-            sampling: self.settings.sampling,
-            outcome,
-        })
-    }
-
-    fn see(&self, request: &Request) -> Seen {
-        let hash = media_hash(request);
-        let clip = video::decode(&request.path, &self.settings.frames, self.settings.backend, &self.settings.limits)
-            .map_err(|e| e.to_string())
-            .and_then(|clip| self.processor.video(&clip, &self.settings.budget).map_err(|e| e.to_string()));
-        Seen { media: request.media.clone(), hash, clip }
-    }
-
-    fn generate(
-        &self,
-        request: &Request,
-        clip: &VideoInput,
-        progress: &mut dyn FnMut(Progress) -> bool,
-    ) -> Result<Outcome> {
-        let turns = turns(request);
-        let media = std::slice::from_ref(clip);
-        let encoded = self.processor.sample(
-            &turns,
-            media,
-            Purpose::Generate,
-            Overlength::Refuse,
-            self.settings.prompt_tokens_max,
-        );
-        let input = match encoded {
-            Ok(encoded) => encoded.input,
-            Err(e) => return Ok(Outcome::Failed { error: e.to_string() }),
-        };
-        let tokenizer = self.processor.tokenizer();
-        let mut stream = tokenizer.stream_decoder(true);
-        let mut on_token = |id: u32| progress(Progress::Text(&stream.push(id)));
-        let generated = engine::generate(self.model, &input, self.settings.sampling, &self.end_ids, &mut on_token)?;
-        Ok(Outcome::Done {
-            text: tokenizer.decode(&generated.ids, true)?,
-            prompt_tokens: input.input_ids.len() as u32,
-            generated_tokens: generated.ids.len() as u32,
-            finish_reason: generated.finish_reason,
-        })
-    }
-}
-
-fn turns(request: &Request) -> Vec<Turn> {
-    let mut turns = Vec::new();
-    if !request.system.is_empty() {
-        turns.push(Turn::text(Role::System, request.system.clone()));
-    }
-    turns.push(Turn { role: Role::User, content: vec![Part::Video(0), Part::Text(request.user.clone())] });
-    turns
-}
-
-fn media_hash(request: &Request) -> Option<ContentHash> {
-    ContentHash::of_file(&request.path).ok()
-}
-
-/// Hash of the words around the clip.
-fn prompt_hash(request: &Request) -> ContentHash {
-    ContentHash::of_text(&format!("system:{}\nuser:<video>{}", request.system, request.user))
-}
-
-/// The budget as records spell it.
-fn recorded(budget: PixelBudget) -> records::PixelBudget {
-    match budget {
-        PixelBudget::PerFrame { min_pixels, max_pixels, total_pixels } => {
-            records::PixelBudget::PerFrame { min_pixels, max_pixels, total_pixels }
+        if !go_on {
+            summary.stopped = true;
+            stop.store(true, Ordering::Relaxed);
         }
-        PixelBudget::PerClip { min_pixels, max_pixels } => records::PixelBudget::PerClip { min_pixels, max_pixels },
-        PixelBudget::PerImage { min_pixels, max_pixels } => records::PixelBudget::PerImage { min_pixels, max_pixels },
-        PixelBudget::Fixed { height, width } => records::PixelBudget::Fixed { height, width },
     }
+    Ok(())
+}
+
+fn answer_clips(
+    work: &Work<'_>,
+    queue: &Mutex<std::vec::IntoIter<Vec<usize>>>,
+    stop: &AtomicBool,
+    tell_text: bool,
+    sender: &Sender<Told>,
+) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let Some(clip) = next.filter(|_| !stop.load(Ordering::Relaxed)) else { return };
+        let Some(first) = clip.first().and_then(|at| work.requests.get(*at)) else { continue };
+        let media = work.media.get(&first.path).cloned().flatten();
+        let mut answerer = Answerer::new(work.subject, &first.path, media);
+        for at in clip {
+            let mut on_text = |piece: &str| {
+                if tell_text {
+                    // A listener that has gone away has set `stop`.
+                    let _ = sender.send(Told::Text(piece.to_owned()));
+                }
+                !stop.load(Ordering::Relaxed)
+            };
+            let told = match answerer.answer(&work.requests[at], work.hashes[at].clone(), &mut on_text) {
+                Ok(None) => return,
+                Ok(Some(record)) => Told::Record(at, Box::new(record)),
+                Err(error) => Told::Broken(error),
+            };
+            if sender.send(told).is_err() || stop.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+}
+
+fn workers(subject: &Subject<'_>, clips: usize) -> usize {
+    let cores = rayon::current_num_threads();
+    let wanted = match subject.settings.workers {
+        0 if subject.parameters() <= SMALL_PARAMETERS => cores,
+        0 => 1,
+        asked => asked,
+    };
+    wanted.clamp(1, clips.max(1))
+}
+
+/// Requests of a clip lie together: it is decoded, and its part of the prompt computed, once.
+fn by_clip(requests: &[Request], pending: &[usize]) -> Vec<Vec<usize>> {
+    let mut clips: Vec<Vec<usize>> = Vec::new();
+    let mut place: HashMap<&Path, usize> = HashMap::new();
+    for &at in pending {
+        let slot = *place.entry(&requests[at].path).or_insert(clips.len());
+        match clips.get_mut(slot) {
+            Some(clip) => clip.push(at),
+            None => clips.push(vec![at]),
+        }
+    }
+    clips
+}
+
+/// Hash of every clip's bytes; none for one that cannot be read.
+fn media_hashes(requests: &[Request]) -> HashMap<std::path::PathBuf, Option<ContentHash>> {
+    let mut hashes = HashMap::new();
+    for request in requests {
+        if !hashes.contains_key(&request.path) {
+            hashes.insert(request.path.clone(), ContentHash::of_file(&request.path).ok());
+        }
+    }
+    hashes
+}
+
+/// Everything that decides an answer beside clip and prompt.
+fn identity(model_dir: &Path, weight_hash: &ContentHash, settings: &Settings) -> Result<String> {
+    let mut files = Vec::new();
+    for name in DECIDING_FILES {
+        let path = model_dir.join(name);
+        if path.is_file() {
+            files.push((name, ContentHash::of_file(&path)?));
+        }
+    }
+    let files = ContentHash::of_parts(files.iter().map(|(name, hash)| (*name, hash)));
+    let Settings { frames, budget, sampling, prompt_tokens_max, backend, .. } = settings;
+    let decoder = backend.in_this_build();
+    Ok(format!("{ENGINE} {weight_hash} {files} {frames:?} {budget:?} {sampling:?} {prompt_tokens_max} {decoder}"))
+}
+
+fn request_hash(identity: &str, request: &Request, media: Option<&ContentHash>) -> ContentHash {
+    let media = media.map_or("unreadable", ContentHash::as_str);
+    ContentHash::of_text(&format!("{identity} {media} {}", request::prompt_hash(request)))
+}
+
+/// Path of the records that were replaced in `out`.
+pub fn superseded(out: &Path) -> std::path::PathBuf {
+    superseded_path(out)
 }

@@ -25,4 +25,4 @@ pub use folder::{export_random, random_values};
 pub use params::{Grads, Init, ParamId, ParamSpec, ParamTable, Params};
 pub use presets::{Preset, SpecialTokens, preset_config, preset_generation_config};
 pub use tower::VisionOutput;
-pub use vlm::{KvCache, Layout, LossSum, Remat, Vlm, param_table};
+pub use vlm::{KvCache, Layout, LossSum, Prefix, Remat, Vlm, param_table};

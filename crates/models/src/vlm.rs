@@ -4,13 +4,17 @@ use crate::{
     Error, Grads, Params, Result,
     config::{VisionKind, VlmConfig},
     decoder::{Decoder, Labelled, Tokens},
-    layers::{Context, LayerCache},
+    layers::Context,
     params::ParamTable,
     qwen2_5_vl, qwen3_vl,
     tower::{Geometry, Tower, VisionOutput},
 };
-use processor::{Family, GridThw, PackedInput, VlmInput};
+use processor::{Family, GridThw, PackedInput};
 use tensor::{Device, Indices, Segments, Tensor, ops::rotary::RotaryTable};
+
+mod cached;
+
+pub use cached::{KvCache, Prefix};
 
 /// What is kept of a forward pass for the backward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,32 +56,6 @@ pub struct Vlm {
     layout: Layout,
     vision: Tower,
     decoder: Decoder,
-}
-
-/// Keys and values of one sequence, and where its next token stands.
-#[derive(Clone, Debug)]
-pub struct KvCache {
-    layers: Vec<LayerCache>,
-    capacity: usize,
-    len: usize,
-    rope_delta: i32,
-}
-
-impl KvCache {
-    /// Tokens held.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether no token is held.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Most tokens it can hold.
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
 }
 
 /// A packed batch on the device.
@@ -207,48 +185,6 @@ impl Vlm {
             self.vision.backward(&self.params, grads, saved, d_vision)?;
         }
         Ok(LossSum { loss, tokens: labelled.rows.len() as u64 })
-    }
-
-    /// Reads a prompt into a fresh cache with room for `new_tokens_max` more tokens; returns the logits `(V,)` after its
-    /// last token.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if the prompt does not fit the model.
-    pub fn prefill(&self, input: &VlmInput, new_tokens_max: usize) -> Result<(Vec<f32>, KvCache)> {
-        let packed = processor::pack(&[input]);
-        let batch = self.batch(&packed)?;
-        let vision = self.see(&batch)?;
-        let len = input.input_ids.len();
-        let capacity = len + new_tokens_max;
-        let width = self.config.text.num_key_value_heads * self.config.text.head_dim;
-        let device = self.device();
-        let layers =
-            (0..self.config.text.num_hidden_layers).map(|_| LayerCache::new(&device, capacity, width)).collect();
-        let mut cache = KvCache { layers, capacity, len, rope_delta: input.rope_delta };
-        let context = Context { table: &batch.table, segments: &batch.segments };
-        let hidden =
-            self.decoder.forward(&self.params, &batch.tokens, vision.as_ref(), context, Some(&mut cache.layers))?;
-        let last = Indices::new(&device, vec![len as i32 - 1]);
-        Ok((self.decoder.logits(&self.params, &hidden, &last)?.to_vec(), cache))
-    }
-
-    /// Appends one token to a cache; returns the logits `(V,)` after it.
-    ///
-    /// # Errors
-    /// [`Error::Input`] if the cache is full or the token unknown.
-    pub fn decode(&self, token: u32, cache: &mut KvCache) -> Result<Vec<f32>> {
-        if cache.len >= cache.capacity {
-            return Err(Error::input(format!("the cache is full at {} tokens", cache.capacity)));
-        }
-        let device = self.device();
-        let position = cache.len as i32 + cache.rope_delta;
-        let tokens = Tokens { ids: self.ids(&[token])?, visual_rows: Indices::new(&device, Vec::new()) };
-        let table = self.decoder.rotary_table(&device, &std::array::from_fn(|_| vec![position]))?;
-        let segments = Segments::new(&device, &[0, 1], &[0, cache.len as u32 + 1])?;
-        let context = Context { table: &table, segments: &segments };
-        let hidden = self.decoder.forward(&self.params, &tokens, None, context, Some(&mut cache.layers))?;
-        cache.len += 1;
-        Ok(self.decoder.logits(&self.params, &hidden, &Indices::new(&device, vec![0]))?.to_vec())
     }
 
     fn see(&self, batch: &Batch) -> Result<Option<VisionOutput>> {

@@ -168,6 +168,39 @@ impl Processor {
         Ok(input)
     }
 
+    /// The first half of [`Self::video`]: the resized frames, and what they become without its pixels.
+    ///
+    /// # Errors
+    /// As [`Self::video`].
+    pub fn resized(&self, clip: &SampledClip, budget: &PixelBudget) -> Result<(VideoInput, Vec<RgbFrame>), Error> {
+        let planned = self.plan(&clip.frames, &clip.frame_indices, Some(clip.fps.to_f64()), budget)?;
+        let resize =
+            |frame| video::resize(frame, planned.resized_width, planned.resized_height, ResizeKernel::TorchF32);
+        let frames = clip.frames.iter().map(resize).collect::<Result<Vec<RgbFrame>, _>>()?;
+        Ok((planned, frames))
+    }
+
+    /// The second half of [`Self::video`]: cuts resized frames into patches.
+    ///
+    /// # Errors
+    /// [`Error::Frames`] if the frames are not those that were planned.
+    pub fn patches(&self, mut planned: VideoInput, resized: &[RgbFrame]) -> Result<VideoInput, Error> {
+        let (patches, grid) = crate::patchify::patchify(resized, &self.vision)?;
+        if grid != planned.grid_thw {
+            return Err(Error::Frames(format!("{grid:?} where {:?} was planned", planned.grid_thw)));
+        }
+        planned.pixel_values = patches;
+        Ok(planned)
+    }
+
+    /// The grid of a clip of `nframes` frames of this size.
+    ///
+    /// # Errors
+    /// [`Error::Frames`] if a side is not a multiple of [`VisionConfig::factor`].
+    pub fn grid_of(&self, nframes: usize, height: u32, width: u32) -> Result<GridThw, Error> {
+        grid_of(nframes, height, width, &self.vision)
+    }
+
     /// Resizes one picture and cuts it into patches; the frame fills a temporal patch.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! `.tmp-step_000020`, syncs, writes the manifest last, syncs, renames the folder, and syncs its parent. So a folder
 //! without the prefix that verifies is complete, and a kill at any moment leaves the ones before it untouched.
 
+mod best;
 mod save;
 mod state;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use records::RunManifest;
 
+pub use best::validation_losses;
 pub use save::{Snapshot, write_json};
 pub use state::{RunState, restore};
 
@@ -113,16 +115,24 @@ impl Checkpoints {
         Ok(moved)
     }
 
-    /// Removes the oldest checkpoints beyond `keep`.
+    /// Removes the oldest checkpoints beyond the `keep` newest, but never the one after `best` steps, nor one that another
+    /// process reads. Returns those that had to stay for a reader; the next call will see them again.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn prune(&self, keep: usize) -> Result<()> {
+    pub fn prune(&self, keep: usize, best: Option<u64>) -> Result<Vec<PathBuf>> {
         let all = self.list()?;
-        for (_, dir) in all.iter().take(all.len().saturating_sub(keep)) {
-            self.remove(dir)?;
+        let mut in_use = Vec::new();
+        for (step, dir) in all.iter().take(all.len().saturating_sub(keep)) {
+            if best == Some(*step) {
+                continue;
+            }
+            match records::InUse::removing(dir) {
+                Some(_right) => self.remove(dir)?,
+                None => in_use.push(dir.clone()),
+            }
         }
-        Ok(())
+        Ok(in_use)
     }
 
     /// Removes a checkpoint: renamed first, so that no half of it ever bears a checkpoint's name.

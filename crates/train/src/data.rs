@@ -1,16 +1,21 @@
 //! Samples of a run: where they lie, and how one becomes a model input.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use processor::{Encoded, Overlength, PixelBudget, Processor, Purpose, TemplateCheck, VideoInput};
+use processor::{Encoded, FrameSize, GridThw, Overlength, PixelBudget, Processor, Purpose, TemplateCheck, VideoInput};
 use records::{DataRoot, Media, MediaKind, Sample};
 use video::{BackendChoice, FrameRequest, FrameSampling, Limits};
 
-use crate::{Error, Plan, Recipe, Result, SampleRef};
+use crate::frames::FrameCache;
+use crate::{DatasetPlan, Error, Plan, Recipe, Result, SampleRef};
 
 /// Samples kept in memory after their first use, in bytes: small data sets are decoded once a run.
 const CACHE_BYTES_MAX: usize = 2 << 30;
+
+/// The decoder.
+const BACKEND: BackendChoice = BackendChoice::Auto;
 
 /// All samples of a run; nothing of them is opened yet.
 #[derive(Debug)]
@@ -31,8 +36,23 @@ impl Data {
     /// # Errors
     /// [`Error::Record`] for the first entry that is wrong, or [`Error::NoSamples`] if there is no entry at all.
     pub fn open(plan: &Plan) -> Result<Self> {
+        Self::of_sets(&plan.recipe.datasets, &plan.meta_files)
+    }
+
+    /// Reads the meta files of a plan's validation; none if it has none.
+    ///
+    /// # Errors
+    /// As [`Data::open`].
+    pub fn open_validation(plan: &Plan) -> Result<Option<Self>> {
+        plan.validation
+            .as_ref()
+            .map(|validation| Self::of_sets(&validation.datasets, &validation.meta_files))
+            .transpose()
+    }
+
+    fn of_sets(datasets: &[DatasetPlan], meta_files: &[PathBuf]) -> Result<Self> {
         let mut sets = Vec::new();
-        for (dataset, meta_file) in plan.recipe.datasets.iter().zip(&plan.meta_files) {
+        for (dataset, meta_file) in datasets.iter().zip(meta_files) {
             let samples = records::read_meta(meta_file)?;
             let folder = meta_file.parent().unwrap_or(meta_file);
             sets.push(Set { name: dataset.name.clone(), root: DataRoot::open(folder)?, samples });
@@ -64,6 +84,9 @@ pub struct Encoder<'a> {
     request: FrameRequest,
     budget: PixelBudget,
     cache: Mutex<Cache>,
+    frames: Option<FrameCache>,
+    /// All that decides the frames of a clip.
+    frames_how: String,
 }
 
 #[derive(Default)]
@@ -93,7 +116,9 @@ impl<'a> Encoder<'a> {
             max_pixels: recipe.max_pixels,
             total_pixels: Some(recipe.total_pixels.unwrap_or(fitting)),
         };
-        Ok(Self { data, recipe, processor, request, budget, cache: Mutex::default() })
+        let frames = plan.frame_cache.as_ref().map(FrameCache::open).transpose()?;
+        let frames_how = format!("{request:?} {budget:?} {factor} {}", BACKEND.in_this_build());
+        Ok(Self { data, recipe, processor, request, budget, cache: Mutex::default(), frames, frames_how })
     }
 
     /// What to tell people if the folder's chat template is not the layout used here.
@@ -152,12 +177,53 @@ impl<'a> Encoder<'a> {
             return Err(format!("{}: images are not available yet", media.path));
         }
         let path = root.resolve(&media.path).map_err(|e| e.to_string())?;
-        let clip =
-            video::decode(&path, &self.request, BackendChoice::Auto, &Limits::default()).map_err(|e| e.to_string())?;
+        let text = |e: processor::Error| e.to_string();
+        let key = self.frames.as_ref().and_then(|cache| Some((cache, FrameCache::key(&path, &self.frames_how)?)));
+        if let Some((cache, key)) = &key
+            && let Some((planned, frames)) = cache.get(key, &self.processor)
+        {
+            return self.processor.patches(planned, &frames).map_err(text);
+        }
+        let clip = video::decode(&path, &self.request, BACKEND, &Limits::default()).map_err(|e| e.to_string())?;
         if clip.damaged > 0 {
             return Err(format!("{}: {} damaged packets or frames", media.path, clip.damaged));
         }
-        self.processor.video(&clip, &self.budget).map_err(|e| e.to_string())
+        let (planned, frames) = self.processor.resized(&clip, &self.budget).map_err(text)?;
+        if let Some((cache, key)) = &key {
+            cache.put(key, &planned, &frames);
+        }
+        self.processor.patches(planned, &frames).map_err(text)
+    }
+
+    /// Clips found among the decoded frames, and clips that had to be decoded; none without a folder of frames.
+    pub fn frame_counts(&self) -> Option<(u64, u64)> {
+        self.frames.as_ref().map(FrameCache::counts)
+    }
+
+    /// Tokens of a sample, those labelled, and the grids of its clips, without decoding anything.
+    ///
+    /// # Errors
+    /// Why the sample cannot be used, as far as that shows.
+    pub fn estimate(&self, sample: SampleRef) -> std::result::Result<(usize, usize, Vec<GridThw>), String> {
+        let set = &self.data.sets[sample.dataset];
+        let sample = &set.samples[sample.sample];
+        let turns = sample.conversation(&set.root, &self.recipe.prompt).map_err(|e| e.to_string())?;
+        let turns: Vec<processor::Turn> = turns.iter().map(|turn| chat_turn(turn, &sample.media)).collect();
+        let mut videos = Vec::new();
+        for media in &sample.media {
+            let path = set.root.resolve(&media.path).map_err(|e| e.to_string())?;
+            let info = video::probe(&path, &Limits::default()).map_err(|e| e.to_string())?;
+            let indices = video::frame_indices(info.frames, info.fps, &self.request).map_err(|e| e.to_string())?;
+            let turned = !info.rotation.is_multiple_of(180);
+            let (height, width) = if turned { (info.width, info.height) } else { (info.height, info.width) };
+            let size = FrameSize { height, width };
+            let planned = self.processor.planned(size, &indices, Some(info.fps.to_f64()), &self.budget);
+            videos.push(planned.map_err(|e| e.to_string())?);
+        }
+        let encoded =
+            self.processor.sample_tokens(&turns, &videos, Purpose::Train, Overlength::CutText, self.recipe.max_length);
+        let encoded = encoded.map_err(|e| e.to_string())?;
+        Ok((encoded.input.input_ids.len(), encoded.labelled, encoded.input.grid_thw))
     }
 }
 

@@ -8,9 +8,14 @@
 mod checkpoint;
 mod data;
 mod error;
+mod export;
+mod forecast;
+mod foreign;
+mod frames;
 mod loader;
 mod logs;
 mod metrics;
+mod mix;
 pub mod optimizer;
 mod order;
 mod plan;
@@ -19,13 +24,18 @@ pub mod schedule;
 mod sft_toml;
 mod source;
 mod step;
+mod validation;
 
 pub use checkpoint::{Checkpoints, Damaged};
 pub use data::Data;
 pub use error::{Error, Result};
-pub use metrics::{MetricSink, RunSummary, StepMetrics, StepTiming};
-pub use order::{Order, SampleRef, Timeline};
-pub use plan::{CheckpointPlan, DatasetPlan, ExportDType, Plan, Recipe, ResumeFrom};
+pub use forecast::{Forecast, forecast};
+pub use metrics::{MetricSink, RunSummary, StepMetrics, StepTiming, ValidationMetrics};
+pub use mix::{Drawn, RealisedMix, RealisedSource};
+pub use order::{Order, SampleRef, SourceMix, Timeline, mix};
+pub use plan::{
+    CheckpointPlan, DatasetPlan, ExportDType, FrameCachePlan, Logger, Plan, Recipe, ResumeFrom, ValidationPlan,
+};
 pub use run::run;
 pub use sft_toml::{NonFinite, SftToml};
 pub use source::{Source, known_keys, parse_config, read_config};

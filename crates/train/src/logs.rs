@@ -5,7 +5,10 @@ use std::path::Path;
 use records::jsonl::Writer;
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, StepMetrics, StepTiming};
+use crate::{Result, StepMetrics, StepTiming, ValidationMetrics};
+
+/// Name of the log of validation losses.
+pub const VALIDATION_FILE: &str = "validation.jsonl";
 
 /// The log files of a run.
 #[derive(Debug)]
@@ -14,6 +17,7 @@ pub struct Logs {
     samples: Writer,
     rejects: Writer,
     timing: Writer,
+    validation: Writer,
 }
 
 /// Lengths of the logs in bytes.
@@ -23,6 +27,8 @@ pub struct LogLengths {
     samples: u64,
     rejects: u64,
     timing: u64,
+    #[serde(default)]
+    validation: u64,
 }
 
 /// A line of samples.jsonl.
@@ -56,6 +62,7 @@ impl Logs {
             samples: Writer::append_at(&dir.join("samples.jsonl"), at.samples)?,
             rejects: Writer::append_at(&dir.join("rejects.jsonl"), at.rejects)?,
             timing: Writer::append_at(&dir.join("timing.jsonl"), at.timing)?,
+            validation: Writer::append_at(&dir.join(VALIDATION_FILE), at.validation)?,
         })
     }
 
@@ -82,6 +89,15 @@ impl Logs {
         Ok(())
     }
 
+    /// Records a measurement of the validation loss.
+    ///
+    /// # Errors
+    /// [`crate::Error::Record`].
+    pub fn record_validation(&mut self, metrics: &ValidationMetrics) -> Result<()> {
+        self.validation.write(metrics)?;
+        Ok(self.validation.flush()?)
+    }
+
     /// Waits until the logs are on the disk; their lengths belong into the checkpoint that follows.
     ///
     /// # Errors
@@ -95,10 +111,11 @@ impl Logs {
             samples: self.samples.len_bytes(),
             rejects: self.rejects.len_bytes(),
             timing: self.timing.len_bytes(),
+            validation: self.validation.len_bytes(),
         })
     }
 
-    fn all(&mut self) -> [&mut Writer; 4] {
-        [&mut self.metrics, &mut self.samples, &mut self.rejects, &mut self.timing]
+    fn all(&mut self) -> [&mut Writer; 5] {
+        [&mut self.metrics, &mut self.samples, &mut self.rejects, &mut self.timing, &mut self.validation]
     }
 }

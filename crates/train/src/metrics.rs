@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Plan, Timeline};
+use crate::{Plan, SourceMix, Timeline};
 
 /// The numbers of a step: the same for every run of the same recipe, so that two logs can be compared byte by byte.
 /// Keys are cosmos-rl's where it has one.
@@ -53,14 +53,44 @@ pub struct StepTiming {
     pub tokens_per_s: f64,
 }
 
+/// The loss on data that is not trained on: a line of validation.jsonl.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValidationMetrics {
+    /// Steps done.
+    pub step: u64,
+    /// Sum of token losses over all labelled tokens, divided by their number; none without tokens.
+    #[serde(rename = "val/avg_loss")]
+    pub avg_loss: Option<f64>,
+    /// Epoch, from 0.
+    #[serde(rename = "val/cur_epoch")]
+    pub epoch: u64,
+    /// Labelled tokens.
+    #[serde(rename = "val/labelled_tokens")]
+    pub labelled_tokens: u64,
+    /// Samples used.
+    #[serde(rename = "val/samples")]
+    pub samples: u64,
+    /// Samples left out.
+    #[serde(rename = "val/rejected")]
+    pub rejected: u64,
+}
+
 /// Watches a run. The log files are written without it.
 pub trait MetricSink {
     /// The run begins, or goes on after `step` steps.
     fn start(&mut self, plan: &Plan, timeline: &Timeline, step: u64);
+    /// What the whole run draws from each source.
+    fn mix(&mut self, sources: &[SourceMix]) {
+        let _ = sources;
+    }
     /// A step is done.
     fn step(&mut self, metrics: &StepMetrics, timing: &StepTiming);
     /// A sample was left out.
     fn reject(&mut self, id: &str, reason: &str);
+    /// The validation loss was measured.
+    fn validated(&mut self, metrics: &ValidationMetrics) {
+        let _ = metrics;
+    }
     /// A checkpoint was written.
     fn saved(&mut self, dir: &Path);
     /// Something worth a line.

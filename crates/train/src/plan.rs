@@ -9,10 +9,17 @@ use crate::schedule::{Decay, Schedule, Warmup, WarmupForm};
 use crate::sft_toml::{NonFinite, Resume, SftToml};
 use crate::{Result, Source};
 
+mod extras;
+
 /// Prompt of samples that bring only an answer; the text is that of cosmos-reason2's `prompts/caption.yaml`.
 const USER_PROMPT: &str = "Caption the video in detail.";
 /// Frames per second where the config gives neither `nframes` nor `fps` (qwen_vl_utils).
 const FPS_DEFAULT: f64 = 2.0;
+
+/// Version of the order of weighted data sets: a change of it is another recipe.
+const BLEND: &str = "stratified 1";
+/// Largest virtual epoch.
+const EPOCH_SAMPLES_MAX: u64 = 10_000_000_000;
 
 /// A run, resolved.
 #[derive(Clone, Debug, Serialize)]
@@ -37,6 +44,16 @@ pub struct Plan {
     pub prefetch: usize,
     /// Whether blocks run again in the backward.
     pub recompute: bool,
+    /// Loss on other data; none measures none.
+    pub validation: Option<ValidationPlan>,
+    /// Where decoded frames are kept; none decodes a clip at every use.
+    pub frame_cache: Option<FrameCachePlan>,
+    /// Where metrics go beside the logs of the output folder.
+    pub loggers: Vec<Logger>,
+    /// Name of the project.
+    pub project_name: String,
+    /// Name of a group of runs; empty is none.
+    pub group_name: String,
     /// Name of the run, for people.
     pub experiment_name: String,
     /// What in the config has no effect here, for people.
@@ -64,8 +81,14 @@ pub struct Recipe {
     pub total_pixels: Option<u64>,
     /// Most tokens of a sample.
     pub max_length: usize,
-    /// Passes over the data.
+    /// Virtual epochs.
     pub epochs: u64,
+    /// Draws of a virtual epoch; none is the samples of all data sets together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch_samples: Option<u64>,
+    /// How positions are dealt to weighted data sets; none without weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blend: Option<&'static str>,
     /// Most steps.
     pub max_num_steps: Option<u64>,
     /// Samples of a step.
@@ -112,11 +135,51 @@ pub enum ResumeFrom {
     Checkpoint(PathBuf),
 }
 
+/// When and on what the validation loss is measured; it changes nothing of the training.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ValidationPlan {
+    /// Steps between measurements.
+    pub freq: u64,
+    /// Whether to measure before the first step.
+    pub before_train: bool,
+    /// Samples of a forward pass, at least 1.
+    pub batch_size: usize,
+    /// Folders of samples.
+    pub datasets: Vec<DatasetPlan>,
+    /// Their meta files.
+    pub meta_files: Vec<PathBuf>,
+}
+
+/// Where decoded frames are kept, and how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FrameCachePlan {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Once it holds so many bytes, nothing is added.
+    pub bytes_max: u64,
+}
+
+/// A place for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Logger {
+    /// Lines on the terminal.
+    Console,
+    /// metrics.jsonl, which is always written.
+    Jsonl,
+    /// TensorBoard event files.
+    Tensorboard,
+    /// An offline run of Weights & Biases.
+    Wandb,
+}
+
 /// When to save, what to keep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckpointPlan {
     /// Steps between saves; none saves at the end only.
     pub save_freq: Option<u64>,
+    /// Epochs between saves, instead of `save_freq`.
+    pub save_freq_epochs: Option<u64>,
     /// Checkpoints kept; none keeps all.
     pub max_keep: Option<usize>,
     /// Element type of the exported weights.
@@ -141,7 +204,7 @@ impl Plan {
     pub fn resolve(toml: &SftToml, source: &Source, hub_cache: Option<&Path>) -> Result<Self> {
         let model_dir = model_dir(toml, source, hub_cache)?;
         let (datasets, meta_files) = datasets(toml, source)?;
-        let mut notes = Vec::new();
+        let mut notes = source.notes.clone();
         check_fixed_choices(toml, source)?;
         let global_batch = global_batch(toml, source, &mut notes)?;
         let output_dir = required(&toml.train.output_dir, source, "train.output_dir", "runs/sft")?;
@@ -159,14 +222,19 @@ impl Plan {
             model_dir,
             meta_files,
             resume: resume(toml, source, &output_dir)?,
-            output_dir,
             stop_at_step,
             checkpoint: checkpoint(toml, source)?,
             // As in the reference 0 means "no thread of its own"; here the work still leaves the training thread.
             loader_threads: policy.dataloader_num_workers.unwrap_or(1).clamp(1, 256) as usize,
             prefetch: policy.dataloader_prefetch_factor.unwrap_or(2).clamp(1, 1024) as usize,
             recompute: toml.policy.model_gradient_checkpointing.unwrap_or(true),
+            validation: extras::validation(toml, source)?,
+            frame_cache: extras::frame_cache(toml, source, &output_dir)?,
+            loggers: extras::loggers(toml, source)?,
+            project_name: toml.logging.project_name.clone().unwrap_or_else(|| "roadscribe".into()),
+            group_name: toml.logging.group_name.clone().unwrap_or_default(),
             experiment_name: toml.logging.experiment_name.clone().unwrap_or_default(),
+            output_dir,
             notes,
         })
     }
@@ -233,6 +301,10 @@ fn datasets(toml: &SftToml, source: &Source) -> Result<(Vec<DatasetPlan>, Vec<Pa
     if names.is_empty() {
         return Err(source.error("custom.dataset.subdirectories", "is empty; name a folder or leave the key out"));
     }
+    if let Some(twice) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| name) {
+        let message = format!("names {twice:?} twice; name it once and raise its weight");
+        return Err(source.error("custom.dataset.subdirectories", message));
+    }
     let weights = weights(toml, source, names.len())?;
     let meta_name = keys.meta_file.as_deref().unwrap_or("meta.json");
     let mut plans = Vec::new();
@@ -260,9 +332,17 @@ fn weights(toml: &SftToml, source: &Source, folders: usize) -> Result<Option<Vec
         );
         return Err(source.error(key, message));
     }
+    if let Some(bad) = weights.iter().find(|w| !w.is_finite()) {
+        return Err(source.error(key, format!("holds {bad}, which is no share; must be finite numbers from 0 up")));
+    }
+    if let Some(bad) = weights.iter().find(|w| **w < 0.0) {
+        return Err(source.error(key, format!("holds {bad}; must be numbers from 0 up (0 leaves a folder out)")));
+    }
     let sum: f64 = weights.iter().sum();
-    if weights.iter().any(|w| !w.is_finite() || *w < 0.0) || sum <= 0.0 || !sum.is_finite() {
-        return Err(source.error(key, "must be numbers from 0 up, not all 0"));
+    if sum <= 0.0 || !sum.is_finite() {
+        return Err(
+            source.error(key, "are all 0, so that nothing would be drawn; must be numbers from 0 up, not all 0")
+        );
     }
     Ok(Some(weights.iter().map(|w| w / sum).collect()))
 }
@@ -336,6 +416,8 @@ fn recipe(
     let max_length = toml.policy.model_max_length.unwrap_or(4096);
     at_least_one(Some(max_length), source, "policy.model_max_length")?;
     at_least_one(train.epoch, source, "train.epoch")?;
+    let epoch_samples = data.epoch_samples.unwrap_or(1);
+    in_range((1..=EPOCH_SAMPLES_MAX).contains(&epoch_samples), source, "custom.dataset.epoch_samples", "in 1..=10^10")?;
     at_least_one(train.max_num_steps, source, "train.max_num_steps")?;
     let schedule = schedule(toml, source)?;
     let betas = train.optm_betas.unwrap_or([0.9, 0.999]);
@@ -360,6 +442,8 @@ fn recipe(
         total_pixels: vision.total_pixels,
         max_length: usize::try_from(max_length).unwrap_or(usize::MAX),
         epochs: train.epoch.unwrap_or(1),
+        epoch_samples: data.epoch_samples,
+        blend: data.weights.is_some().then_some(BLEND),
         max_num_steps: train.max_num_steps,
         global_batch,
         mini_batch: usize::try_from(train.train_policy.mini_batch.unwrap_or(2)).unwrap_or(usize::MAX),
@@ -473,16 +557,19 @@ fn checkpoint(toml: &SftToml, source: &Source) -> Result<CheckpointPlan> {
         "float32" => ExportDType::Float32,
         _ => return Err(source.error("train.param_dtype", "must be \"bfloat16\" or \"float32\"")),
     };
-    let save_freq = ckpt.enable_checkpoint.unwrap_or(false).then(|| ckpt.save_freq.unwrap_or(20));
-    Ok(CheckpointPlan { save_freq, max_keep, export_dtype })
+    let enabled = ckpt.enable_checkpoint.unwrap_or(false);
+    let save_freq_epochs = ckpt.save_freq_in_epoch.filter(|epochs| enabled && *epochs > 0);
+    let save_freq = (enabled && save_freq_epochs.is_none()).then(|| ckpt.save_freq.unwrap_or(20));
+    Ok(CheckpointPlan { save_freq, save_freq_epochs, max_keep, export_dtype })
 }
 
 fn note_idle_keys(toml: &SftToml, notes: &mut Vec<String>) {
     if toml.train.compile == Some(true) {
         notes.push("train.compile has no effect: there is nothing to compile".into());
     }
-    for logger in toml.logging.logger.iter().flatten().filter(|logger| *logger != "console") {
-        notes.push(format!("logging.logger {logger:?} is not available yet; metrics go to metrics.jsonl"));
+    let validation = &toml.validation;
+    if validation.enable != Some(true) && (validation.freq.is_some() || validation.val_before_train == Some(true)) {
+        notes.push("validation.* has no effect without validation.enable = true".into());
     }
 }
 

@@ -10,13 +10,15 @@ use tensor::{DType, Device};
 
 use crate::checkpoint::{self, RunState, Snapshot};
 use crate::data::Encoder;
+use crate::export::Exports;
 use crate::loader::Loader;
 use crate::logs::{LogLengths, Logs};
 use crate::optimizer::{self, AdamW, Moments};
 use crate::step::{self, Batch};
+use crate::validation::Validation;
 use crate::{
-    Checkpoints, Data, Error, ExportDType, MetricSink, NonFinite, Order, Plan, Result, ResumeFrom, RunSummary,
-    StepMetrics, StepTiming, Timeline,
+    Checkpoints, Data, Drawn, Error, ExportDType, MetricSink, NonFinite, Order, Plan, RealisedMix, Result, ResumeFrom,
+    RunSummary, SourceMix, StepMetrics, StepTiming, Timeline, mix,
 };
 
 /// Steps in a row that may be skipped for not being finite.
@@ -28,13 +30,23 @@ const SKIPS_MAX: u64 = 10;
 /// Any [`Error`]; checkpoints written before it are whole.
 pub fn run(plan: &Plan, device: &Device, stop: &AtomicBool, sink: &mut dyn MetricSink) -> Result<RunSummary> {
     let data = Data::open(plan)?;
+    let validation_data = Data::open_validation(plan)?;
     let timeline = Timeline::new(&plan.recipe, &data.sizes());
-    let encoder = Encoder::open(plan, &data)?;
     let mut run = Run::start_or_resume(plan, timeline, device, sink)?;
+    let encoder = Encoder::open(plan, &data)?;
+    run.mix_of(mix(&plan.recipe, &data.sizes(), &timeline));
+    let validation = match (&plan.validation, &validation_data) {
+        (Some(validation), Some(data)) => Some(Validation::open(plan, data, validation.batch_size)?),
+        _ => None,
+    };
     if let Some(warning) = encoder.template_warning() {
         sink.note(&warning);
     }
     sink.start(plan, &timeline, run.step);
+    sink.mix(&run.mix);
+    if plan.validation.as_ref().is_some_and(|validation| validation.before_train) && run.step == 0 {
+        run.validate(validation.as_ref(), sink)?;
+    }
     let last_step = plan.stop_at_step.map_or(timeline.steps_total, |step| step.min(timeline.steps_total));
     std::thread::scope(|scope| {
         let (order, samples) = run.order_left(plan, &data.sizes());
@@ -46,12 +58,19 @@ pub fn run(plan: &Plan, device: &Device, stop: &AtomicBool, sink: &mut dyn Metri
             let metrics = run.update(&batch)?;
             let timing = timing(&batch, begun);
             run.record(&metrics, &timing, batch, sink)?;
+            if run.validates_now() {
+                run.validate(validation.as_ref(), sink)?;
+            }
             if run.saves_now() {
                 run.save(sink)?;
             }
         }
         run.save_if_new(sink)
     })?;
+    if let Some((found, decoded)) = encoder.frame_counts().filter(|(found, _)| *found > 0) {
+        sink.note(&format!("{found} clips were found among the decoded frames, {decoded} were decoded"));
+    }
+    run.exports.finish(0)?;
     Ok(run.summary())
 }
 
@@ -72,6 +91,12 @@ struct Run<'a> {
     updates: u64,
     skipped_in_a_row: u64,
     logs: Logs,
+    exports: Exports,
+    /// Planned draws from each data set, and the draws so far.
+    mix: Vec<SourceMix>,
+    drawn: Vec<Drawn>,
+    /// Validation losses by step.
+    validated: Vec<(u64, f64)>,
     checkpoints: Checkpoints,
     /// The newest checkpoint and its step.
     saved: Option<(u64, PathBuf)>,
@@ -113,6 +138,10 @@ impl<'a> Run<'a> {
             updates: state.updates,
             skipped_in_a_row: 0,
             logs: Logs::open(&plan.output_dir, state.logs)?,
+            exports: Exports::open(plan, state.step)?,
+            mix: Vec::new(),
+            drawn: state.drawn,
+            validated: checkpoint::validation_losses(&plan.output_dir)?,
             saved: from.map(|dir| (state.step, dir)),
             checkpoints,
             loss_avg: None,
@@ -120,6 +149,30 @@ impl<'a> Run<'a> {
             rejected: 0,
             _lock: lock,
         })
+    }
+
+    fn mix_of(&mut self, mix: Vec<SourceMix>) {
+        self.drawn.resize(mix.len(), Drawn::default());
+        self.mix = mix;
+    }
+
+    fn validates_now(&self) -> bool {
+        let due = |freq: u64| self.step.is_multiple_of(freq) || self.step == self.timeline.steps_total;
+        self.plan.validation.as_ref().is_some_and(|validation| due(validation.freq))
+    }
+
+    fn validate(&mut self, validation: Option<&Validation<'_>>, sink: &mut dyn MetricSink) -> Result<()> {
+        let Some(validation) = validation else { return Ok(()) };
+        let epoch = self.timeline.epoch(self.step.saturating_sub(1));
+        let (metrics, rejects) = validation.measure(&self.vlm, self.step, epoch)?;
+        for reject in &rejects {
+            sink.reject(&reject.id, &reject.reason);
+        }
+        self.logs.record_validation(&metrics)?;
+        self.exports.record(self.step, &[&metrics])?;
+        self.validated.extend(metrics.avg_loss.map(|loss| (self.step, loss)));
+        sink.validated(&metrics);
+        Ok(())
     }
 
     /// The order from the next step on, and how many samples of it the run still needs.
@@ -213,7 +266,12 @@ impl<'a> Run<'a> {
             sink.reject(&reject.id, &reject.reason);
         }
         let first_reason = batch.rejects.first().map(|reject| reject.reason.clone());
+        for (all, step) in self.drawn.iter_mut().zip(&batch.drawn) {
+            all.used += step.used;
+            all.rejected += step.rejected;
+        }
         self.logs.record(metrics, &timing, batch.samples, &batch.rejects)?;
+        self.exports.record(metrics.step, &[metrics, &timing])?;
         self.step += 1;
         self.loss_avg = metrics.loss_avg;
         self.samples += metrics.samples;
@@ -228,7 +286,9 @@ impl<'a> Run<'a> {
     }
 
     fn saves_now(&self) -> bool {
-        self.plan.checkpoint.save_freq.is_some_and(|freq| self.step.is_multiple_of(freq))
+        let every = |epochs: u64| epochs.saturating_mul(self.timeline.epoch_steps);
+        let freq = self.plan.checkpoint.save_freq.or(self.plan.checkpoint.save_freq_epochs.map(every));
+        freq.is_some_and(|freq| self.step.is_multiple_of(freq))
     }
 
     fn save_if_new(&mut self, sink: &mut dyn MetricSink) -> Result<()> {
@@ -240,7 +300,9 @@ impl<'a> Run<'a> {
 
     fn save(&mut self, sink: &mut dyn MetricSink) -> Result<()> {
         let logs = self.logs.sync()?;
-        let state = RunState { step: self.step, updates: self.updates, logs, ..new_state(self.plan, self.timeline) };
+        let drawn = self.drawn.clone();
+        let state =
+            RunState { step: self.step, updates: self.updates, logs, drawn, ..new_state(self.plan, self.timeline) };
         let export_dtype = match self.plan.checkpoint.export_dtype {
             ExportDType::Bfloat16 => DType::Bf16,
             ExportDType::Float32 => DType::F32,
@@ -252,9 +314,14 @@ impl<'a> Run<'a> {
             export_dtype,
             base: &self.plan.model_dir,
         })?;
+        let best = self.checkpoints.record_best(&self.validated)?;
         if let Some(keep) = self.plan.checkpoint.max_keep {
-            self.checkpoints.prune(keep)?;
+            for kept in self.checkpoints.prune(keep, best)? {
+                sink.note(&format!("{} is kept for now: another process reads it", kept.display()));
+            }
         }
+        let realised = RealisedMix::new(self.step, self.timeline.epoch_samples, self.mix.clone(), &self.drawn);
+        checkpoint::write_json(&self.plan.output_dir.join("mix.json"), &realised)?;
         sink.saved(&dir);
         self.saved = Some((self.step, dir));
         Ok(())
@@ -279,6 +346,7 @@ fn new_state(plan: &Plan, timeline: Timeline) -> RunState {
         updates: 0,
         steps_total: timeline.steps_total,
         logs: LogLengths::default(),
+        drawn: Vec::new(),
         plan_hash: plan.recipe.hash(),
         recipe: serde_json::to_value(&plan.recipe).unwrap_or_default(),
     }

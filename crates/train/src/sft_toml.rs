@@ -17,6 +17,8 @@ pub struct SftToml {
     pub train: Train,
     /// Model.
     pub policy: Policy,
+    /// Loss on data that is not trained on.
+    pub validation: Validation,
     /// Names of the run.
     pub logging: Logging,
 }
@@ -47,6 +49,24 @@ pub struct Dataset {
     pub system_prompt: Option<String>,
     /// User text of samples that bring only an answer. Ours.
     pub user_prompt: Option<String>,
+    /// Draws of a virtual epoch (default: the samples of all folders together). Ours.
+    pub epoch_samples: Option<u64>,
+    /// Folders below the root for `[validation]` (default `validation/<subdirectory>`, those that exist). Ours.
+    pub validation_subdirectories: Option<Vec<String>>,
+    /// Folder of decoded frames, or `false` for none (default `frame_cache` in the output folder). Ours.
+    pub frame_cache: Option<FrameCacheKey>,
+    /// Largest size of the folder of decoded frames, in GB of 10^9 bytes (default 20). Ours.
+    pub frame_cache_gb: Option<f64>,
+}
+
+/// `custom.dataset.frame_cache`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum FrameCacheKey {
+    /// Whether to keep decoded frames in the output folder.
+    Default(bool),
+    /// A folder.
+    Dir(String),
 }
 
 /// `[custom.vision]`
@@ -164,8 +184,24 @@ pub struct Ckpt {
     pub enable_checkpoint: Option<bool>,
     /// Steps between saves (default 20).
     pub save_freq: Option<u64>,
-    /// Checkpoints kept; -1 (default) keeps all.
+    /// Epochs between saves; above 0 it replaces `save_freq` (default 0).
+    pub save_freq_in_epoch: Option<u64>,
+    /// Newest checkpoints kept; -1 (default) keeps all. The best by validation loss and those in use stay too.
     pub max_keep: Option<i64>,
+}
+
+/// `[validation]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Validation {
+    /// Whether to measure (default false).
+    pub enable: Option<bool>,
+    /// Whether to measure before the first step too (default false).
+    pub val_before_train: Option<bool>,
+    /// Steps between measurements (default 20); the end of the run is always measured.
+    pub freq: Option<u64>,
+    /// Samples of a forward pass (default `train.train_policy.mini_batch`); the result does not depend on it.
+    pub batch_size: Option<u64>,
 }
 
 /// `[policy]`
@@ -202,10 +238,12 @@ pub struct Parallelism {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logging {
-    /// Where metrics go; `metrics.jsonl` is always written.
+    /// Where metrics go: `console`, `jsonl`, `tensorboard`, `wandb`; the first two always.
     pub logger: Option<Vec<String>>,
     /// Name of the project.
     pub project_name: Option<String>,
+    /// Name of a group of runs.
+    pub group_name: Option<String>,
     /// Name of the run.
     pub experiment_name: Option<String>,
 }

@@ -5,18 +5,22 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use toml::de::{DeTable, DeValue};
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer};
 
-use crate::{Error, Result, SftToml};
+use crate::{Error, Result, SftToml, foreign};
 
 /// Where the keys of a config were written, for messages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Source {
     path: PathBuf,
     /// Line of every key of the file, by dotted path.
     lines: BTreeMap<String, usize>,
     /// Keys given by `--set`.
     overridden: Vec<String>,
+    /// Keys of cosmos-rl that were accepted and change nothing here, in words.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Reads a config file and applies `key=value` overrides; a value is TOML, or else a text.
@@ -34,23 +38,57 @@ pub fn read_config(path: &Path, overrides: &[String]) -> Result<(SftToml, Source
 /// # Errors
 /// [`Error::Config`].
 pub fn parse_config(path: &Path, text: &str, overrides: &[String]) -> Result<(SftToml, Source)> {
-    let mut source = Source { path: path.to_path_buf(), lines: BTreeMap::new(), overridden: Vec::new() };
-    let tree = DeTable::parse(text).map_err(|e| source.syntax_error(text, &e))?;
+    let mut source = Source { path: path.to_path_buf(), ..Source::default() };
+    let mut tree = DeTable::parse(text).map_err(|e| source.syntax_error(text, &e))?;
     collect_lines(tree.get_ref(), "", text, &mut source.lines);
     let unknown = source.lines.keys().find(|key| !is_known(key)).cloned();
     if let Some(key) = unknown {
         return Err(source.unknown_key(&key));
     }
-    toml::from_str::<SftToml>(text).map_err(|e| source.type_error(text, &e))?;
     let mut merged: toml::Table = toml::from_str(text).map_err(|e| source.syntax_error(text, &e))?;
+    let foreign: Vec<String> = source.lines.keys().filter(|key| foreign::is_foreign(key)).cloned().collect();
+    let mut asked = BTreeMap::new();
+    for key in foreign {
+        asked.extend(lookup(&merged, &key).cloned().map(|value| (key, value)));
+    }
+    remove_foreign(tree.get_mut(), "");
+    source.rename_aliases(tree.get_mut())?;
+    SftToml::deserialize(Deserializer::from(tree.clone())).map_err(|e| source.type_error(text, &e))?;
+    merged = toml::Table::deserialize(Deserializer::from(tree)).map_err(|e| source.syntax_error(text, &e))?;
     for text in overrides {
-        source.apply_override(&mut merged, text)?;
+        source.apply_override(&mut merged, &mut asked, text)?;
+    }
+    for (key, value) in asked {
+        match foreign::judge(&key, &value) {
+            Ok(note) => source.notes.extend(note),
+            Err(message) => return Err(source.error(&key, message)),
+        }
     }
     let typed = toml::Value::Table(merged).try_into().map_err(|e: toml::de::Error| Error::Config {
         place: "--set".into(),
         message: e.message().trim().to_owned(),
     })?;
     Ok((typed, source))
+}
+
+/// The value at a dotted path.
+fn lookup<'t>(table: &'t toml::Table, key: &str) -> Option<&'t toml::Value> {
+    let (first, rest) = key.split_once('.').unwrap_or((key, ""));
+    let value = table.get(first)?;
+    if rest.is_empty() { Some(value) } else { lookup(value.as_table()?, rest) }
+}
+
+/// Takes the keys of cosmos-rl that have no setting here out of a parsed file.
+fn remove_foreign(table: &mut DeTable<'_>, prefix: &str) {
+    let names: Vec<String> = table.keys().map(|name| name.get_ref().to_string()).collect();
+    for name in names {
+        let key = format!("{prefix}{name}");
+        if foreign::is_foreign(&key) {
+            table.remove(name.as_str());
+        } else if let Some(DeValue::Table(inner)) = table.get_mut(name.as_str()).map(Spanned::get_mut) {
+            remove_foreign(inner, &format!("{key}."));
+        }
+    }
 }
 
 impl Source {
@@ -91,7 +129,9 @@ impl Source {
 
     fn type_error(&self, text: &str, error: &toml::de::Error) -> Error {
         let line = error.span().map_or(0, |span| line_of(text, span.start));
-        let key = self.lines.iter().filter(|(_, at)| **at == line).map(|(key, _)| key.as_str()).next_back();
+        let mut written = self.lines.iter().filter(|(_, at)| **at == line).map(|(key, _)| key.as_str());
+        let alias = written.clone().find(|key| foreign::canonical(key).is_some());
+        let key = alias.or_else(|| written.next_back());
         let key = key.map(|key| format!("{key}: ")).unwrap_or_default();
         self.at_span(text, error.span(), format!("{key}{}", error.message().trim()))
     }
@@ -101,11 +141,37 @@ impl Source {
         Error::Config { place: self.place(key), message: format!("unknown key `{key}`{near}") }
     }
 
-    fn apply_override(&mut self, table: &mut toml::Table, text: &str) -> Result<()> {
+    /// Gives settings that were written under another name of theirs the name they have in [`SftToml`].
+    fn rename_aliases(&mut self, tree: &mut DeTable<'_>) -> Result<()> {
+        let written: Vec<(String, usize)> = self.lines.iter().map(|(key, line)| (key.clone(), *line)).collect();
+        for (alias, line) in written {
+            let Some(canonical) = foreign::canonical(&alias) else { continue };
+            if self.lines.contains_key(canonical) {
+                return Err(self.error(&alias, format!("is another name of {canonical}; remove one of the two")));
+            }
+            self.lines.insert(canonical.to_owned(), line);
+            let (Some((table, old)), Some((_, new))) = (alias.split_once('.'), canonical.split_once('.')) else {
+                continue;
+            };
+            let Some(DeValue::Table(table)) = tree.get_mut(table).map(Spanned::get_mut) else { continue };
+            if let Some((name, value)) = table.remove_entry(old) {
+                table.insert(Spanned::new(name.span(), new.into()), value);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_override(
+        &mut self,
+        table: &mut toml::Table,
+        asked: &mut BTreeMap<String, toml::Value>,
+        text: &str,
+    ) -> Result<()> {
         let bad = |message: String| Error::Config { place: format!("--set {text}"), message };
         let (key, value) =
             text.split_once('=').ok_or_else(|| bad("expected key=value, such as train.optm_lr=1e-6".into()))?;
         let (key, value) = (key.trim(), value.trim());
+        let key = foreign::canonical(key).unwrap_or(key);
         self.overridden.push(key.to_owned());
         if !is_known(key) {
             return Err(self.unknown_key(key));
@@ -113,6 +179,10 @@ impl Source {
         let parsed: std::result::Result<toml::Table, _> = toml::from_str(&format!("value = {value}"));
         let parsed = parsed.ok().filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
         let value = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
+        if foreign::is_foreign(key) {
+            asked.insert(key.to_owned(), value);
+            return Ok(());
+        }
         let (tables, leaf) = key.rsplit_once('.').unwrap_or(("", key));
         let mut table = table;
         for name in tables.split('.').filter(|name| !name.is_empty()) {
@@ -155,7 +225,7 @@ fn collect_lines(table: &DeTable<'_>, prefix: &str, text: &str, lines: &mut BTre
 }
 
 fn is_known(key: &str) -> bool {
-    known_keys().iter().any(|known| known == key)
+    known_keys().iter().any(|known| known == key) || foreign::is_foreign(key) || foreign::canonical(key).is_some()
 }
 
 /// Every key and table of [`SftToml`], by dotted path, sorted.
@@ -191,10 +261,10 @@ fn collect_known(prefix: &str, keys: &mut Vec<String>) {
 /// The known key that looks most like `key`, the last part of its path counting most.
 fn nearest(key: &str) -> Option<&'static str> {
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let distance = |known: &String| 4 * edits(&last(key), &last(known)) + edits(key, known);
-    let best = known_keys().iter().min_by_key(|known| distance(known))?;
+    let distance = |known: &&str| 4 * edits(&last(key), &last(known)) + edits(key, known);
+    let best = known_keys().iter().map(String::as_str).chain(foreign::other_names()).min_by_key(distance)?;
     let close = edits(&last(key), &last(best)) <= last(key).chars().count().max(3) / 2;
-    close.then_some(best.as_str())
+    close.then_some(best)
 }
 
 /// Levenshtein distance in characters.

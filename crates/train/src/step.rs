@@ -10,6 +10,7 @@ use processor::{Encoded, pack};
 use crate::data::Data;
 use crate::loader::{Loaded, Loader};
 use crate::logs::RejectRow;
+use crate::mix::Drawn;
 use crate::{Error, Result};
 
 /// What a step computed and from what.
@@ -25,6 +26,8 @@ pub struct Batch {
     pub samples: Vec<String>,
     /// Samples left out.
     pub rejects: Vec<RejectRow>,
+    /// Samples drawn from each data set.
+    pub drawn: Vec<Drawn>,
     /// Time spent waiting for samples.
     pub waited: Duration,
 }
@@ -51,7 +54,7 @@ pub fn forward_backward(
     (step, samples, mini_batch): (u64, u64, usize),
     stop: &AtomicBool,
 ) -> Result<Option<Batch>> {
-    let mut batch = Batch::default();
+    let mut batch = Batch { drawn: vec![Drawn::default(); data.sizes().len()], ..Batch::default() };
     let mut micro: Vec<Arc<Encoded>> = Vec::new();
     grads.fill_zero();
     for left in (0..samples).rev() {
@@ -62,10 +65,14 @@ pub fn forward_backward(
         match outcome {
             Ok(encoded) => {
                 batch.samples.push(id);
+                batch.drawn[sample.dataset].used += 1;
                 batch.cut_tokens += encoded.cut_tokens as u64;
                 micro.push(encoded);
             }
-            Err(reason) => batch.rejects.push(RejectRow { step, id, reason }),
+            Err(reason) => {
+                batch.drawn[sample.dataset].rejected += 1;
+                batch.rejects.push(RejectRow { step, id, reason });
+            }
         }
         if stop.load(Ordering::Relaxed) {
             return Ok(None);

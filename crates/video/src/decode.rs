@@ -26,6 +26,17 @@ pub enum BackendChoice {
     Ffmpeg,
 }
 
+impl BackendChoice {
+    /// The choice in words that name one behaviour of this build: `auto` differs with what is compiled in.
+    pub fn in_this_build(self) -> &'static str {
+        match self {
+            Self::Auto if cfg!(feature = "ffmpeg") => "auto with ffmpeg",
+            Self::Auto | Self::Pure => "pure",
+            Self::Ffmpeg => "ffmpeg",
+        }
+    }
+}
+
 /// The chosen frames of a clip, at source size, with what is needed to say where they came from.
 #[derive(Clone, Debug)]
 pub struct SampledClip {

@@ -66,6 +66,14 @@ pub enum Error {
         /// A weight file found in it.
         file: String,
     },
+    /// A file of `torch.save` cannot be read, or asks for more than tensors.
+    #[error("{}: {what}", file.display())]
+    Torch {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, with the name of what was asked for.
+        what: String,
+    },
     /// A tensor could not be placed on the device.
     #[error("{}: tensor {tensor:?}: {source}", file.display())]
     Device {

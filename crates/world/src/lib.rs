@@ -1,36 +1,42 @@
-//! A synthetic driving world: scenes drawn from a seed, seen by a camera in a car, with captions that are true.
+//! A synthetic driving world: scenes drawn from a seed, seen by a camera in a car, with captions, labels and answers
+//! that are true.
 //!
-//! First form, for machines without clips: a road to the horizon, one vehicle ahead, day or night.
+//! It stands in for a fleet's clips where there are none: in the demo and in tests. A [`Scene`] holds the whole truth of
+//! a clip, and picture, text and [`answer`] are made from nothing else.
 
 #![forbid(unsafe_code)]
 
+mod answer;
+mod backdrop;
+mod canvas;
+mod caption;
+mod cast;
+mod dice;
+mod draw;
+mod figures;
+mod flaw;
+mod furniture;
+mod general;
+mod ground;
+mod labels;
+mod lettering;
+mod motion;
+mod open_qa;
+mod outline;
 mod render;
 mod scene;
+mod solids;
+mod source;
+mod traffic;
+mod words;
 
-pub use render::render;
-pub use scene::{Colour, Ego, Scene, Sky, Vehicle};
+pub use answer::answer;
+pub use caption::{caption, general_caption};
+pub use flaw::Flaw;
+pub use general::{Fact, general_facts, plain_caption};
+pub use labels::{cv_annotation, human_annotation, reasoning_annotation};
+pub use open_qa::{OpenQuestion, open_questions};
+pub use render::{render, write_clip};
 
-use std::path::Path;
-use video::{Mp4Writer, Rational};
-
-/// Encoder quality of clips, of 100.
-const QUALITY: u8 = 75;
-
-/// Renders `frames` frames of a scene at `fps` frames per second into an H.264 mp4 file.
-///
-/// # Errors
-/// [`video::Error`] if the size cannot be encoded or the file not written.
-pub fn write_clip(
-    scene: &Scene,
-    width: u32,
-    height: u32,
-    frames: u32,
-    fps: u32,
-    path: &Path,
-) -> Result<(), video::Error> {
-    let mut writer = Mp4Writer::create(path, width, height, Rational { num: u64::from(fps), den: 1 }, QUALITY)?;
-    for frame in 0..frames {
-        writer.write(&render(scene, width, height, frame as f32 / fps as f32))?;
-    }
-    writer.finish()
-}
+pub use scene::*;
+pub use source::{ClipForm, Error, SourceKind, WrittenClip, write_source};

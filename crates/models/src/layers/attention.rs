@@ -3,7 +3,7 @@
 use super::{Linear, Norm, NormSaved};
 use crate::{Grads, Params, Result};
 use tensor::{
-    Device, Segments, Tensor,
+    Device, Indices, Segments, Tensor,
     ops::{attention, elementwise, rotary, rows},
 };
 
@@ -69,6 +69,18 @@ impl LayerCache {
     /// Room for `capacity` tokens of `width = K*D` values.
     pub fn new(device: &Device, capacity: usize, width: usize) -> Self {
         Self { k: Tensor::zeros(device, &[capacity, width]), v: Tensor::zeros(device, &[capacity, width]), len: 0 }
+    }
+
+    /// A copy of what it holds, with room for `capacity` tokens in all.
+    ///
+    /// # Errors
+    /// [`crate::Error::Tensor`] if it holds more than `capacity` tokens.
+    pub fn fork(&self, capacity: usize) -> Result<Self> {
+        let device = self.k.device();
+        let mut copy = Self::new(&device, capacity, self.k.cols());
+        let held = Indices::new(&device, (0..self.len as i32).collect());
+        copy.append(&rows::gather(&self.k, &held)?, &rows::gather(&self.v, &held)?)?;
+        Ok(copy)
     }
 
     fn append(&mut self, k: &Tensor, v: &Tensor) -> Result<()> {

@@ -107,3 +107,41 @@ fn input_that_does_not_fit_is_an_error() {
     assert!(model.loss(&pack(&[&bad])).is_err());
     assert!(model.logits(&pack(&[]), &[0]).is_err());
 }
+
+#[test]
+fn a_shared_beginning_changes_no_answer() {
+    let model = qwen3_vl();
+    for sample in samples(&model) {
+        // The same clip with another last word: both go on from one beginning.
+        let mut other = sample.clone();
+        *other.input_ids.last_mut().unwrap() -= 1;
+        let shared = model.prefill_prefix(&sample).unwrap();
+        assert!(shared.len() < sample.input_ids.len() && shared.begins(&other.input_ids));
+        for prompt in [&sample, &other] {
+            let greedy = |logits: &[f32]| {
+                (0..logits.len() as u32)
+                    .reduce(|a, b| if logits[b as usize] > logits[a as usize] { b } else { a })
+                    .unwrap()
+            };
+            let answer = |(mut logits, mut cache): (Vec<f32>, models::KvCache)| {
+                let mut trace = vec![logits.clone()];
+                let mut ids = Vec::new();
+                for _ in 0..6 {
+                    ids.push(greedy(&logits));
+                    logits = model.decode(ids[ids.len() - 1], &mut cache).unwrap();
+                    trace.push(logits.clone());
+                }
+                (ids, trace)
+            };
+            let (shared_ids, shared_logits) = answer(model.prefill_after(&shared, prompt, 6).unwrap());
+            let alone = model.prefill_prefix(prompt).unwrap();
+            let (alone_ids, alone_logits) = answer(model.prefill_after(&alone, prompt, 6).unwrap());
+            let (whole_ids, whole_logits) = answer(model.prefill(prompt, 6).unwrap());
+            assert_eq!((&shared_ids, &shared_logits), (&alone_ids, &alone_logits), "bit for bit");
+            assert_eq!(shared_ids, whole_ids);
+            for (a, b) in shared_logits.iter().flatten().zip(whole_logits.iter().flatten()) {
+                assert!((a - b).abs() <= 1e-4 * b.abs().max(1.0), "{a} {b}");
+            }
+        }
+    }
+}

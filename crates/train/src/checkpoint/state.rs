@@ -10,6 +10,7 @@ use tensor::Tensor;
 use weights::{Entry, SafetensorsFile};
 
 use crate::logs::LogLengths;
+use crate::mix::Drawn;
 use crate::optimizer::Moments;
 use crate::{Error, Result};
 
@@ -32,6 +33,9 @@ pub struct RunState {
     pub steps_total: u64,
     /// Lengths of the logs.
     pub logs: LogLengths,
+    /// Samples drawn from each data set so far.
+    #[serde(default)]
+    pub drawn: Vec<Drawn>,
     /// Hash of the recipe; a run may be resumed under the same one only.
     pub plan_hash: ContentHash,
     /// The recipe, to say what changed when it is another.

@@ -44,6 +44,7 @@ impl Fixture {
             updates: step,
             steps_total: 100,
             logs: LogLengths::default(),
+            drawn: Vec::new(),
             plan_hash: ContentHash::of_text("plan"),
             recipe: serde_json::json!({"lr": 2e-7}),
         }
@@ -146,7 +147,7 @@ fn retention_and_replacement() {
     for step in [9, 10, 100_000_000] {
         fixture.save(step, &mut fine).unwrap();
     }
-    checkpoints.prune(2).unwrap();
+    assert_eq!(checkpoints.prune(2, None).unwrap(), Vec::<PathBuf>::new());
     let steps = |checkpoints: &Checkpoints| -> Vec<u64> {
         checkpoints.list().unwrap().into_iter().map(|(step, _)| step).collect()
     };
@@ -157,4 +158,23 @@ fn retention_and_replacement() {
     std::fs::create_dir(fixture.dir.path().join("out/step_x")).unwrap();
     assert_eq!(steps(&checkpoints), [10, 100_000_000]);
     assert_eq!(Checkpoints::new(Path::new("/no/such/folder")).newest_verified().unwrap(), (None, vec![]));
+}
+
+#[test]
+fn the_best_and_those_in_use_stay() {
+    let fixture = Fixture::new();
+    let checkpoints = fixture.checkpoints();
+    for step in 1..=5 {
+        fixture.save(step, &mut fine).unwrap();
+    }
+    let steps = || checkpoints.list().unwrap().into_iter().map(|(step, _)| step).collect::<Vec<_>>();
+    let reader = records::InUse::reading(&checkpoints.path(3));
+    assert_eq!(checkpoints.prune(1, Some(2)).unwrap(), [checkpoints.path(3)], "it is told what could not go");
+    assert_eq!(steps(), [2, 3, 5], "the newest, the best, the one being evaluated");
+    verify(&checkpoints.path(3)).unwrap();
+    drop(reader);
+    checkpoints.prune(1, Some(2)).unwrap();
+    assert_eq!(steps(), [2, 5]);
+    checkpoints.prune(1, None).unwrap();
+    assert_eq!(steps(), [5]);
 }

@@ -37,17 +37,83 @@ fn skipping_is_the_same_as_walking() {
     }
 }
 
-#[test]
-fn weights_are_probabilities() {
-    let drawn: Vec<_> = order(&[Some(0.3), Some(0.5), Some(0.2)], &[1000, 10, 100], true).take(20_000).collect();
-    for (dataset, weight) in [0.3, 0.5, 0.2].into_iter().enumerate() {
-        let share = drawn.iter().filter(|s| s.dataset == dataset).count() as f64 / 20_000.0;
-        // Five standard errors.
-        assert!((share - weight).abs() < 5.0 * (weight * (1.0 - weight) / 20_000.0).sqrt(), "{dataset}: {share}");
+/// How far every source is from its weight, at worst over all prefixes of `epochs` virtual epochs of `epoch` draws.
+fn worst_deviation(weights: &[f64], sizes: &[usize], epoch: u64, epochs: u64) -> f64 {
+    let given: Vec<Option<f64>> = weights.iter().copied().map(Some).collect();
+    let recipe = Recipe { epoch_samples: Some(epoch), ..recipe_with(&given, true) };
+    let sum: f64 = weights.iter().zip(sizes).filter(|(_, size)| **size > 0).map(|(weight, _)| weight).sum();
+    let mut order = Order::new(&recipe, sizes);
+    let mut worst = 0f64;
+    for _ in 0..epochs {
+        let mut drawn = vec![0u64; weights.len()];
+        for n in 1..=epoch {
+            drawn[order.next().unwrap().dataset] += 1;
+            for ((weight, drawn), _) in weights.iter().zip(&drawn).zip(sizes).filter(|(_, size)| **size > 0) {
+                worst = worst.max((weight / sum * n as f64 - *drawn as f64).abs());
+            }
+        }
     }
+    worst
+}
+
+#[test]
+fn the_mix_is_within_one_sample_of_the_weights() {
+    for epoch in [1, 7, 10, 256, 1000, 1111] {
+        let worst = worst_deviation(&[0.3, 0.5, 0.2], &[1000, 10, 100], epoch, 3);
+        assert!(worst < 1.0, "{epoch}: {worst}");
+    }
+    let drawn: Vec<_> = order(&[Some(0.3), Some(0.5), Some(0.2)], &[1000, 10, 100], true).take(2000).collect();
     // Every pass over the small set is complete before the next begins.
     let small: Vec<_> = drawn.iter().filter(|s| s.dataset == 1).collect();
     assert!(small.chunks_exact(10).all(|pass| pass.iter().collect::<HashSet<_>>().len() == 10));
+}
+
+#[test]
+fn effective_epochs_of_the_recipe() {
+    // The seed's sizes: half of the draws from 10,000 clips are 56 passes over each in one epoch.
+    let weights = [Some(0.3), Some(0.5), Some(0.2)];
+    let recipe = Recipe { global_batch: 256, epochs: 3, ..recipe_with(&weights, true) };
+    let sizes = [1_000_000, 10_000, 110_000];
+    let timeline = Timeline::new(&recipe, &sizes);
+    let mix = mix(&recipe, &sizes, &timeline);
+    assert_eq!(mix.iter().map(|m| m.epoch_draws).collect::<Vec<_>>(), [336_000, 560_000, 224_000]);
+    assert_eq!(mix.iter().map(|m| m.draws).sum::<u64>(), 3 * 1_120_000);
+    assert!((mix[1].effective_epochs - 168.0).abs() < 1e-9, "{mix:?}");
+    // Without weights every sample is drawn once an epoch.
+    let plain = recipe_with(&[None, None], true);
+    let counted =
+        super::mix(&plain, &[7, 13], &Timeline::new(&Recipe { max_num_steps: Some(2), ..plain.clone() }, &[7, 13]));
+    assert_eq!(counted.iter().map(|m| m.draws).sum::<u64>(), 8);
+    assert_eq!(counted.iter().map(|m| m.epoch_draws).collect::<Vec<_>>(), [7, 13]);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_weights_are_met_within_one_sample(
+        weights in proptest::collection::vec(0.001f64..1.0, 1..7),
+        size in 1usize..50,
+        epoch in 1u64..400,
+    ) {
+        let worst = worst_deviation(&weights, &vec![size; weights.len()], epoch, 2);
+        proptest::prop_assert!(worst < 1.0 + 1e-6, "{worst}");
+    }
+
+    #[test]
+    fn any_skip_is_a_walk(
+        weights in proptest::collection::vec(0.0f64..1.0, 1..5),
+        epoch in 1u64..60,
+        start in 0usize..200,
+    ) {
+        proptest::prop_assume!(weights.iter().sum::<f64>() > 0.0);
+        let given: Vec<Option<f64>> = weights.iter().copied().map(Some).collect();
+        let recipe = Recipe { epoch_samples: Some(epoch), ..recipe_with(&given, true) };
+        let sizes = vec![5; weights.len()];
+        let walked: Vec<_> = Order::new(&recipe, &sizes).skip(start).take(20).collect();
+        let mut skipped = Order::new(&recipe, &sizes);
+        skipped.skip_to(start as u64 / 2);
+        skipped.skip_to(start as u64);
+        proptest::prop_assert_eq!(skipped.take(20).collect::<Vec<_>>(), walked);
+    }
 }
 
 #[test]

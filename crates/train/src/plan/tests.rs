@@ -31,6 +31,8 @@ pub(crate) fn recipe_with(weights: &[Option<f64>], shuffle: bool) -> Recipe {
         total_pixels: None,
         max_length: 512,
         epochs: 1,
+        epoch_samples: None,
+        blend: None,
         max_num_steps: None,
         global_batch: 4,
         mini_batch: 2,
@@ -46,56 +48,7 @@ pub(crate) fn recipe_with(weights: &[Option<f64>], shuffle: bool) -> Recipe {
 }
 
 /// The recipe's config, key for key, with the two paths filled in.
-const SEED: &str = r#"
-[custom.dataset]
-dataset_root = "DATA"
-subdirectories = ["cv_annotated", "human_annotated", "reason1_sft"]
-weights = [0.3, 0.5, 0.2]
-meta_file = "meta.json"
-
-[custom.vision]
-min_pixels = 3136
-max_pixels = 360000
-nframes = 16
-
-[train]
-output_dir = "OUT"
-resume = true
-compile = false
-epoch = 3
-train_batch_per_replica = 32
-optm_lr = 2e-7
-optm_weight_decay = 0.01
-optm_warmup_steps = 0.03
-optm_decay_type = "cosine"
-optm_grad_norm_clip = 1.0
-seed = 42
-
-[policy]
-model_name_or_path = "nvidia/Cosmos-Reason2-8B"
-model_max_length = 4096
-model_gradient_checkpointing = true
-
-[logging]
-logger = ['console', 'wandb']
-project_name = "cosmos_reason2_av_vqa"
-experiment_name = "post_training_uber/av_vqa_sft_blended"
-
-[train.train_policy]
-type = "sft"
-mini_batch = 4
-dataloader_num_workers = 4
-
-[train.ckpt]
-enable_checkpoint = true
-save_freq = 20
-
-[policy.parallelism]
-tp_size = 1
-cp_size = 1
-dp_shard_size = 8
-pp_size = 1
-"#;
+const SEED: &str = include_str!("../../tests/data/uber_sft_blended.toml");
 
 /// A place with the recipe's three data folders and a downloaded model.
 struct Place {
@@ -140,7 +93,8 @@ fn the_recipes_own_config() {
     assert_eq!(plan.resume, ResumeFrom::Newest);
     assert_eq!(plan.checkpoint.save_freq, Some(20));
     assert!(plan.model_dir.ends_with("snapshots/abc"));
-    assert_eq!(plan.notes.len(), 2, "eight ranks and wandb are spoken of: {:?}", plan.notes);
+    assert_eq!(plan.notes.len(), 1, "eight ranks are spoken of: {:?}", plan.notes);
+    assert_eq!(plan.loggers, [Logger::Console, Logger::Wandb]);
 }
 
 #[test]
@@ -180,7 +134,7 @@ fn unknown_keys_name_the_nearest() {
 fn contradictions_are_found_before_any_work() {
     check_error("nframes = 16", "nframes = 16\nfps = 2", &["nframes and fps exclude each other", "sft.toml:12:"]);
     check_error("weights = [0.3, 0.5, 0.2]", "weights = [0.3, 0.7]", &["LINE", "2 numbers for 3 folder(s)"]);
-    check_error("weights = [0.3, 0.5, 0.2]", "weights = [0.3, -1, 2]", &["LINE", "from 0 up"]);
+    check_error("weights = [0.3, 0.5, 0.2]", "weights = [0.3, -1, 2]", &["LINE", "holds -1"]);
     check_error("train_batch_per_replica = 32", "train_batch_per_replica = 30", &["LINE", "30", "mini_batch = 4"]);
     check_error("tp_size = 1", "tp_size = 2", &["LINE", "not available; set it to 1"]);
     check_error("cp_size = 1", "cp_size = 2", &["LINE", "not available; set it to 1"]);
@@ -195,6 +149,84 @@ fn contradictions_are_found_before_any_work() {
     check_error("save_freq = 20", "save_freq = 0", &["LINE", "at least 1"]);
     check_error("optm_warmup_steps = 0.03", "optm_warmup_steps = 1.5", &["LINE", "share of all steps"]);
     check_error("resume = true", "resume = \"/no/such/step_1\"", &["LINE", "no checkpoint folder"]);
+}
+
+/// A line of the seed's config, what a user wrote instead, and what the message must hold.
+const MALFORMED: &[(&str, &str, &[&str])] = &[
+    ("nframes = 16", "nframes = 16\nfps = 2.0", &["sft.toml:12:", "exclude each other; remove one of them"]),
+    ("weights = [0.3, 0.5, 0.2]", "weights = [0.3, 0.7]", &["LINE", "2 numbers for 3 folder(s)", "one for each"]),
+    ("weights = [0.3, 0.5, 0.2]", "weights = [0.3, -0.5, 0.2]", &["LINE", "holds -0.5", "0 leaves a folder out"]),
+    ("weights = [0.3, 0.5, 0.2]", "weights = [0, 0.0, 0]", &["LINE", "all 0", "nothing would be drawn"]),
+    ("weights = [0.3, 0.5, 0.2]", "weights = [0.3, nan, 0.2]", &["LINE", "NaN", "finite"]),
+    ("train_batch_per_replica = 32", "train_batch_per_replica = 30", &["LINE", "not a multiple", "mini_batch = 4"]),
+    ("train_batch_per_replica = 32", "train_batch_per_replica = 0", &["LINE", "train_batch_per_replica", "at least 1"]),
+    ("\"DATA\"", "...", &["LINE", "replace the `...` of `dataset_root`"]),
+    ("\"DATA\"", "\"...\"", &["LINE", "dataset_root: is still `...`"]),
+    ("output_dir = \"OUT\"", "", &["train.output_dir: is missing", "--set train.output_dir="]),
+    ("\"DATA\"", "\"/no/such/place\"", &["LINE", "no folder /no/such/place"]),
+    ("\"reason1_sft\"]", "\"other\"]", &["LINE", "no file", "other/meta.json"]),
+    ("\"reason1_sft\"]", "\"cv_annotated\"]", &["LINE", "\"cv_annotated\" twice", "raise its weight"]),
+    ("['console', 'wandb']", "['console', 'mlflow']", &["LINE", "\"mlflow\" is not a logger", "\"tensorboard\""]),
+    ("\"cosine\"", "\"cosinus\"", &["LINE", "cosinus", "`cosine`, `linear`"]),
+    ("optm_lr = 2e-7", "optm_lr = 0.0", &["LINE", "optm_lr", "above 0"]),
+    ("optm_lr = 2e-7", "optm_lr = \"2e-7\"", &["LINE", "optm_lr", "string"]),
+    ("optm_lr = 2e-7", "optm_lr = 2e-7\nlearning_rate = 2e-7", &["sft.toml:20:", "another name of train.optm_lr"]),
+    ("optm_lr = 2e-7", "optm_lrr = 2e-7", &["LINE", "unknown key `train.optm_lrr`", "did you mean `train.optm_lr`?"]),
+    ("tp_size = 1", "tp_size = 2", &["LINE", "tp_size", "tensor", "set it to 1"]),
+    ("pp_size = 1", "pp_size = 1\nep_size = 4", &["ep_size", "no experts", "set it to 1"]),
+    ("dp_shard_size = 8", "dp_shard_size = 0", &["LINE", "dp_shard_size", "-1 (all devices)"]),
+    ("seed = 42", "seed = -1", &["LINE", "train.seed"]),
+    ("epoch = 3", "epoch = 3.0", &["LINE", "train.epoch", "float"]),
+    ("epoch = 3", "epoch = 0", &["LINE", "train.epoch", "at least 1"]),
+    ("optm_warmup_steps = 0.03", "optm_warmup_steps = 1.5", &["LINE", "share of all steps"]),
+    ("\"nvidia/Cosmos-Reason2-8B\"", "\"nvidia/Cosmos\"", &["LINE", "no downloaded model of that name"]),
+    ("max_pixels = 360000", "max_pixels = 36", &["LINE", "36 is less than min_pixels = 3136"]),
+    ("nframes = 16", "nframes = 1", &["LINE", "nframes", "2..=100000"]),
+    ("save_freq = 20", "save_freq = 20\nmax_keep = 0", &["max_keep", "-1 (keep all)"]),
+    ("save_freq = 20", "save_freq = 20\nupload_hf = true", &["upload_hf", "nothing is uploaded"]),
+    ("\"sft\"", "\"grpo\"", &["LINE", "only \"sft\" is available"]),
+    ("[policy]", "[policy.lora]\nr = 8\n[policy]", &["policy.lora", "LoRA is not available", "train all parameters"]),
+    ("[logging]", "[validation]\nenable = true\n[logging]", &["validation.enable", "roadscribe curate"]),
+    ("seed = 42", "seed = 42\nseed = 43", &["sft.toml", "not valid TOML", "duplicate key"]),
+    ("[custom.vision]", "[custom.vision", &["LINE", "not valid TOML"]),
+];
+
+#[test]
+fn malformed_configs_get_different_helpful_errors() {
+    let mut messages = std::collections::HashSet::new();
+    for (from, to, words) in MALFORMED {
+        check_error(from, to, words);
+        let message = Place::new().resolve(&SEED.replace(from, to), &[]).unwrap_err().to_string();
+        messages.insert(message.split_once(": ").map_or(message.clone(), |(_, message)| message.to_owned()));
+    }
+    assert_eq!(messages.len(), MALFORMED.len(), "two variants get the same message");
+    assert!(MALFORMED.len() >= 20);
+}
+
+#[test]
+fn keys_of_cosmos_rl_without_a_setting_here() {
+    let notes = |from: &str, to: &str| Place::new().resolve(&SEED.replace(from, to), &[]).unwrap().notes.join("\n");
+    let check = |from: &str, to: &str, word: &str| {
+        let notes = notes(from, to);
+        assert!(if word.is_empty() { notes.matches('\n').count() == 0 } else { notes.contains(word) }, "{to}: {notes}");
+    };
+    check("seed = 42", "seed = 42\noptm_impl = \"fused\"", "train.optm_impl has no effect");
+    check("seed = 42", "seed = 42\nmaster_dtype = \"float32\"", "");
+    check("save_freq = 20", "save_freq = 20\nsave_mode = \"async\"", "train.ckpt.save_mode has no effect");
+    check("compile = false", "compile = true", "nothing to compile");
+    check("[logging]", "[profiler]\nenable_profiler = false\n[logging]", "");
+    check("[logging]", "[rollout]\nbackend = \"vllm\"\n[rollout.parallelism]\ntp_size = 4\n[logging]", "reinforcement");
+    check("tp_size = 1", "n_init_replicas = 1\ntp_size = 1", "");
+}
+
+#[test]
+fn own_names_of_settings() {
+    let place = Place::new();
+    let written = SEED.replace("optm_lr = 2e-7", "learning_rate = 2e-7").replace("optm_decay_type", "decay_type");
+    assert_eq!(place.resolve(&written, &[]).unwrap().recipe.hash(), place.resolve(SEED, &[]).unwrap().recipe.hash());
+    let wrong = place.resolve(&SEED.replace("optm_lr = 2e-7", "learning_rate = true"), &[]).unwrap_err().to_string();
+    assert!(wrong.contains("learning_rate") && wrong.contains(":19"), "{wrong}");
+    assert_eq!(place.resolve(SEED, &["train.learning_rate=0.5"]).unwrap().recipe.schedule.lr, 0.5);
 }
 
 #[test]
@@ -238,10 +270,14 @@ fn known_keys_are_frozen() {
         "custom",
         "custom.dataset",
         "custom.dataset.dataset_root",
+        "custom.dataset.epoch_samples",
+        "custom.dataset.frame_cache",
+        "custom.dataset.frame_cache_gb",
         "custom.dataset.meta_file",
         "custom.dataset.subdirectories",
         "custom.dataset.system_prompt",
         "custom.dataset.user_prompt",
+        "custom.dataset.validation_subdirectories",
         "custom.dataset.weights",
         "custom.vision",
         "custom.vision.fps",
@@ -251,6 +287,7 @@ fn known_keys_are_frozen() {
         "custom.vision.total_pixels",
         "logging",
         "logging.experiment_name",
+        "logging.group_name",
         "logging.logger",
         "logging.project_name",
         "policy",
@@ -268,6 +305,7 @@ fn known_keys_are_frozen() {
         "train.ckpt.enable_checkpoint",
         "train.ckpt.max_keep",
         "train.ckpt.save_freq",
+        "train.ckpt.save_freq_in_epoch",
         "train.compile",
         "train.epoch",
         "train.epsilon",
@@ -296,6 +334,11 @@ fn known_keys_are_frozen() {
         "train.train_policy.dataloader_shuffle",
         "train.train_policy.mini_batch",
         "train.train_policy.type",
+        "validation",
+        "validation.batch_size",
+        "validation.enable",
+        "validation.freq",
+        "validation.val_before_train",
     ];
     assert_eq!(leaves, expected);
 }

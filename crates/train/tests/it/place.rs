@@ -95,9 +95,12 @@ impl Place {
     }
 
     pub fn try_run(&self, out: &str, overrides: &[&str], told: &mut Told) -> Result<RunSummary, Error> {
+        self.run_plan(&self.plan(out, overrides), told)
+    }
+
+    pub fn run_plan(&self, plan: &Plan, told: &mut Told) -> Result<RunSummary, Error> {
         let stop = std::mem::take(&mut told.stop);
-        let plan = self.plan(out, overrides);
-        train::run(&plan, &Device::Cpu, &stop, &mut Ear(told, &stop))
+        train::run(plan, &Device::Cpu, &stop, &mut Ear(told, &stop))
     }
 
     pub fn read(&self, name: &str) -> Vec<u8> {

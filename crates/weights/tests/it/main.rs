@@ -5,6 +5,7 @@ mod damage;
 mod export;
 mod folder;
 mod golden;
+mod torch;
 
 use std::path::Path;
 

@@ -1,0 +1,209 @@
+//! Plain facts about a scene, asked and answered: what a model learns before it meets the benchmark.
+//!
+//! The questions are not those of the pool and use other words; nothing is asked about what the ego vehicle does, about
+//! construction, hazards, the kerb or crossing traffic: those gaps are what fine-tuning is for.
+
+use crate::scene::*;
+
+/// A question about a scene with all answers it could have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The same question in several words.
+    pub questions: [&'static str; 3],
+    /// All answers.
+    pub answers: &'static [&'static str],
+    /// Place of the true one.
+    pub truth: usize,
+}
+
+fn fact(questions: [&'static str; 3], answers: &'static [&'static str], truth: usize) -> Fact {
+    Fact { questions, answers, truth }
+}
+
+const KINDS: &[&str] = &[
+    "a car",
+    "an SUV",
+    "a van",
+    "a truck",
+    "a bus",
+    "a taxi",
+    "a police car",
+    "an ambulance",
+    "a fire truck",
+    "nothing",
+];
+const COLOURS: &[&str] = &["white", "gray", "black", "red", "yellow", "blue", "green", "there is none"];
+const SIDES: &[&str] = &["on no side", "on the left", "on the right", "on both sides"];
+
+/// Everything that general questions ask about a scene.
+pub fn general_facts(scene: &Scene) -> Vec<Fact> {
+    let mut facts = about_place(scene);
+    facts.extend(about_things(scene));
+    facts
+}
+
+fn about_place(scene: &Scene) -> Vec<Fact> {
+    vec![
+        fact(
+            ["Which kind of road is seen?", "Where does this drive take place?", "Name the road."],
+            &["a city street", "a residential street", "a highway", "a rural road"],
+            scene.road as usize,
+        ),
+        fact(
+            ["What lies beside the road?", "What is next to the street?", "Name the land around."],
+            &["shops and offices", "homes", "industry", "fields or forest"],
+            scene.land as usize,
+        ),
+        fact(
+            ["How light is it?", "When was this filmed?", "Name the light."],
+            &["daylight", "dusk", "a lit night", "a dark night"],
+            scene.time as usize,
+        ),
+        fact(
+            ["How is the sky?", "Which weather is seen?", "Name the weather."],
+            &["clear", "cloudy", "rainy", "foggy"],
+            scene.weather as usize,
+        ),
+        fact(
+            ["How many lanes go this way?", "Count the lanes on this side.", "Name the number of lanes."],
+            &["one", "two", "three", "four"],
+            usize::from(scene.lanes.saturating_sub(1)),
+        ),
+        fact(
+            ["How does the ground look?", "What is the road made like?", "Name the surface."],
+            &["dry", "wet", "patched", "gravel"],
+            scene.surface as usize,
+        ),
+        fact(
+            ["Where are houses or halls?", "On which side do buildings stand?", "Name the side of the buildings."],
+            SIDES,
+            scene.buildings as usize,
+        ),
+        fact(
+            ["Does the road bend?", "Which way does the road go?", "Name the course of the road."],
+            &["straight", "to the left", "to the right"],
+            scene.bend as usize,
+        ),
+        fact(
+            ["Do roads meet here?", "Which crossing of roads is seen?", "Name the junction."],
+            &["none", "a four-way crossing", "a T crossing", "a ramp"],
+            scene.junction as usize,
+        ),
+    ]
+}
+
+fn about_things(scene: &Scene) -> Vec<Fact> {
+    let light = scene.light.map_or(4, |light| light as usize);
+    let sign = scene.sign.map_or(6, |sign| match sign {
+        Sign::Stop => 0,
+        Sign::Yield => 1,
+        Sign::Speed25 | Sign::Speed35 | Sign::Speed55 => 2,
+        Sign::Work => 3,
+        Sign::School => 4,
+        Sign::Parking => 5,
+    });
+    let people = scene.people.map_or(3, |people| match (people.crosses(), people.side) {
+        (true, _) => 2,
+        (false, Side::Left) => 0,
+        (false, Side::Right) => 1,
+    });
+    vec![
+        fact(
+            ["What drives in front?", "Which vehicle is ahead?", "Name the vehicle in front."],
+            KINDS,
+            scene.lead.map_or(9, |lead| lead.vehicle.kind as usize),
+        ),
+        fact(
+            ["Which paint has the vehicle in front?", "What color is ahead?", "Name the color in front."],
+            COLOURS,
+            scene.lead.map_or(7, |lead| lead.vehicle.colour as usize),
+        ),
+        fact(
+            ["Which light is on?", "What does the signal show?", "Name the signal."],
+            &["red", "green", "first red, then green", "first green, then red", "there is none"],
+            light,
+        ),
+        fact(
+            ["Which sign stands there?", "What does the sign say?", "Name the sign."],
+            &["stop", "yield", "speed limit", "work", "school", "parking", "there is none"],
+            sign,
+        ),
+        fact(
+            ["Where is somebody on foot?", "Where do people walk or stand?", "Name the place of the people."],
+            &["on the left", "on the right", "crossing", "nobody is there"],
+            people,
+        ),
+        fact(
+            ["Where do vehicles stand parked?", "On which side are parked cars?", "Name the side of the parked cars."],
+            SIDES,
+            scene.parked as usize,
+        ),
+        fact(
+            ["Is anybody on a bicycle?", "Where is a rider of a bicycle?", "Name the place of the bicycle."],
+            &["nowhere", "on the left", "on the right", "crossing"],
+            scene.cyclist as usize,
+        ),
+        fact(
+            [
+                "How many vehicles come the other way?",
+                "How busy is the other side?",
+                "Name the traffic on the other side.",
+            ],
+            &["none", "a few", "many"],
+            scene.density as usize,
+        ),
+        fact(
+            ["What stands over or along the road?", "Which structure is there?", "Name the structure."],
+            &["none", "a bridge", "a wall in the middle", "a rail"],
+            scene.structure as usize,
+        ),
+    ]
+}
+
+/// A plain caption: what is seen, without what the ego vehicle does and why.
+pub fn plain_caption(scene: &Scene) -> String {
+    let facts = general_facts(scene);
+    let said = |place: usize| facts[place].answers[facts[place].truth];
+    let mut text = format!(
+        "A drive on {} with {} lane{} in {}. The sky is {} and the road is {}.",
+        said(0),
+        said(4),
+        if scene.lanes == 1 { "" } else { "s" },
+        said(2),
+        said(3),
+        said(5),
+    );
+    match scene.lead {
+        Some(_) => text.push_str(&format!(" In front is {}, {}.", said(9), said(10))),
+        None => text.push_str(" Nothing is in front."),
+    }
+    let mut add = |there: bool, sentence: String| {
+        if there {
+            text.push(' ');
+            text.push_str(&sentence);
+        }
+    };
+    add(scene.light.is_some(), format!("The signal shows {}.", said(11)));
+    add(scene.sign.is_some(), format!("A {} sign stands there.", said(12)));
+    add(scene.people.is_some(), format!("Somebody on foot is {}.", said(13)));
+    add(scene.cyclist != Cyclist::None, format!("A bicycle is {}.", said(15)));
+    add(true, format!("Beside the road are {}.", said(1)));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fact_has_its_answer_and_both_appear_in_captions() {
+        for seed in 0..300 {
+            let scene = Scene::draw(seed, Domain::General);
+            for fact in general_facts(&scene) {
+                assert!(fact.truth < fact.answers.len(), "{fact:?}");
+            }
+            let caption = plain_caption(&scene);
+            assert!(caption.ends_with('.') && caption.contains(general_facts(&scene)[0].answers[scene.road as usize]));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Makes demo/base, the small model that `roadscribe demo` starts from: pre-trains a Qwen3-VL of 2.7 M parameters on the general part of the
+# synthetic world, with the same binary that fine-tunes and evaluates. About an hour on 2 cores; stopped, it goes on where it was.
+#
+#   demo/make_base.sh [CLIPS]        default 6000 clips
+set -euo pipefail
+cd "$(dirname "$0")/.."
+clips=${1:-6000}
+work=target/demo-base
+mkdir -p "$work"
+
+cargo build --release --locked
+roadscribe=${CARGO_TARGET_DIR:-target}/release/roadscribe
+[ -f "$work/general/meta.json" ] || "$roadscribe" demo --general "$clips" --seed 1000 --out "$work/general"
+[ -f "$work/tokenizer.json" ] || cargo xtask tokenizer "$work/merges.txt" --text "$work/general/corpus.txt" --vocabulary 1100 \
+    --tokenizer-json "$work/tokenizer.json"
+[ -f "$work/model/config.json" ] || "$roadscribe" init --config demo --seed 7 --dtype f32 --tokenizer "$work/tokenizer.json" --out "$work/model"
+"$roadscribe" train --config demo/pretrain.toml
+checkpoint=$(ls -d "$work"/train/step_* | tail -n 1)
+mkdir -p demo/base
+for file in config.json generation_config.json tokenizer.json tokenizer_config.json special_tokens_map.json preprocessor_config.json \
+    video_preprocessor_config.json chat_template.jinja model.safetensors; do
+    cp "$checkpoint/$file" demo/base/
+done
+ls -l demo/base
