@@ -28,7 +28,7 @@ def wandb(run):
     wandb._assert_is_internal_process = True
     from wandb.proto.wandb_internal_pb2 import Record
     from wandb.sdk.internal.datastore import DataStore
-    found, runs, exits = {}, [], []
+    found, runs, exits, steps = {}, [], [], []
     for path in sorted(glob.glob(run + "/wandb/offline-run-*/run-*.wandb")):
         store = DataStore()
         store.open_for_scan(path)
@@ -37,13 +37,14 @@ def wandb(run):
             record.ParseFromString(data)
             kind = record.WhichOneof("record_type")
             if kind == "history":
+                steps.append(record.history.step.num)
                 for item in record.history.item:
                     found.setdefault(item.key, {})[record.history.step.num] = json.loads(item.value_json)
             elif kind == "run":
                 runs.append(record.run)
             elif kind == "exit":
                 exits.append(record.exit.exit_code)
-    return found, runs, exits
+    return found, runs, exits, len(steps) - len(set(steps))
 
 
 def missing(rows, found, tolerance):
@@ -66,8 +67,9 @@ def main():
     except ImportError:
         report["tensorboard_missing"] = None
     try:
-        found, runs, exits = wandb(run)
-        report["wandb_missing"] = missing(rows, found, 1e-12)
+        found, runs, exits, double = wandb(run)
+        # `wandb sync` moves a second row of a step to the next step, so that there must be none.
+        report["wandb_missing"] = missing(rows, found, 1e-12) + double
         report["wandb_files"], report["wandb_ids"] = len(runs), len({r.run_id for r in runs})
         report["wandb_run"] = [runs[0].project, runs[0].display_name, len(runs[0].config.update), exits]
     except ImportError:

@@ -23,6 +23,8 @@ use wandb::WandbFile;
 pub struct Exports {
     tensorboard: Option<EventFile>,
     wandb: Option<WandbFile>,
+    /// Metrics of a step that is to be completed by a further record of it.
+    held: Vec<(String, f64)>,
 }
 
 impl Exports {
@@ -42,19 +44,24 @@ impl Exports {
                 true => Some(WandbFile::create(&dir.join("wandb"), plan, step, now)?),
                 false => None,
             },
+            held: Vec::new(),
         })
     }
 
-    /// Adds the numbers of a step; `rows` are flat records whose numbers are the metrics.
+    /// Keeps the numbers of a step for the [`Exports::record`] of the same step that follows: W&B takes one row a step and
+    /// moves a second one to the next.
+    pub fn hold(&mut self, rows: &[&dyn Row]) {
+        self.held.extend(rows.iter().flat_map(|row| row.metrics()));
+    }
+
+    /// Adds the numbers of a step, with those that were held; `rows` are flat records whose numbers are the metrics.
     ///
     /// # Errors
     /// [`crate::Error::Io`].
     pub fn record(&mut self, step: u64, rows: &[&dyn Row]) -> Result<()> {
-        if self.tensorboard.is_none() && self.wandb.is_none() {
-            return Ok(());
-        }
+        let mut metrics = std::mem::take(&mut self.held);
+        metrics.extend(rows.iter().flat_map(|row| row.metrics()));
         let now = since_epoch();
-        let metrics: Vec<(String, f64)> = rows.iter().flat_map(|row| row.metrics()).collect();
         if let Some(file) = &mut self.tensorboard {
             file.scalars(step, &metrics, now)?;
         }

@@ -271,8 +271,11 @@ impl<'a> Run<'a> {
             all.rejected += step.rejected;
         }
         self.logs.record(metrics, &timing, batch.samples, &batch.rejects)?;
-        self.exports.record(metrics.step, &[metrics, &timing])?;
         self.step += 1;
+        match self.validates_now() {
+            true => self.exports.hold(&[metrics, &timing]),
+            false => self.exports.record(metrics.step, &[metrics, &timing])?,
+        }
         self.loss_avg = metrics.loss_avg;
         self.samples += metrics.samples;
         self.rejected += metrics.rejected;
