@@ -13,6 +13,9 @@ pub(crate) const CAMERA_M: f32 = 1.4;
 pub(crate) const HORIZON: f32 = 0.45;
 /// Focal length in widths of the frame: 64 degrees across.
 const FOCAL: f32 = 0.8;
+/// Frames at least this wide have hard edges: most of the time of a frame would go into edges, and models see frames
+/// scaled down, which smooths them.
+const SMOOTH_BELOW: u32 = 240;
 /// Nothing nearer than this is drawn, in metres.
 const NEAR_M: f32 = 0.6;
 /// Sideways way of a bend at one metre ahead, in metres: a circle of 70 m.
@@ -198,20 +201,21 @@ impl Canvas {
     /// Fills a rectangle in pixels.
     pub(crate) fn rectangle(&mut self, left: f32, top: f32, width: f32, height: f32, colour: Rgb, cover: f32) {
         if let Some(rect) = tiny_skia::Rect::from_xywh(left, top, width.max(0.1), height.max(0.1)) {
-            self.pixmap.fill_rect(rect, &paint(colour, cover), Transform::identity(), None);
+            self.pixmap.fill_rect(rect, &paint(colour, cover, true), Transform::identity(), None);
         }
     }
 
     fn fill(&mut self, path: Option<Path>, colour: Rgb, cover: f32) {
         if let Some(path) = path {
-            self.pixmap.fill_path(&path, &paint(colour, cover), FillRule::Winding, Transform::identity(), None);
+            let smooth = self.pixmap.width() < SMOOTH_BELOW;
+            self.pixmap.fill_path(&path, &paint(colour, cover, smooth), FillRule::Winding, Transform::identity(), None);
         }
     }
 }
 
-fn paint(colour: Rgb, cover: f32) -> Paint<'static> {
+fn paint(colour: Rgb, cover: f32, smooth: bool) -> Paint<'static> {
     let [r, g, b] = colour.map(|c| c.clamp(0.0, 255.0) as u8);
-    let mut paint = Paint { anti_alias: true, ..Paint::default() };
+    let mut paint = Paint { anti_alias: smooth, ..Paint::default() };
     paint.set_color_rgba8(r, g, b, (cover * 255.0) as u8);
     paint
 }

@@ -48,6 +48,9 @@ pub(crate) struct Placed {
 /// Where the sign stands.
 pub(crate) fn sign_at(scene: &Scene, layout: &Layout) -> (f32, f32) {
     let out = if scene.parked.right() || scene.kerb != Kerb::None { 3.2 } else { 1.7 };
+    // Not behind the traffic light.
+    let aside = scene.light.is_some() && layout.stands && layout.own.1 < 3.0;
+    let out = if aside { out + 1.4 } else { out };
     let z = match scene.sign {
         Some(Sign::Stop | Sign::Yield) => layout.crosswalk_z - 1.5,
         _ => layout.key_z + 1.0,

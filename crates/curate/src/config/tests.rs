@@ -1,3 +1,5 @@
+//! The configuration: what is accepted, and what a fault says.
+
 use super::*;
 
 const SOURCE: &str = "[[source]]\nkind = \"human\"\npath = \"a\"\n";

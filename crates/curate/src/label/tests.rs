@@ -1,3 +1,5 @@
+//! Labels of the three sources: what is read, and why something is refused.
+
 use super::*;
 use serde_json::json;
 

@@ -31,7 +31,9 @@ fn check(folder: &Path, cases: &Path) {
     }
     let cut = logits.iter().find(|one| one.dropped_tokens > 0).unwrap();
     assert_eq!(cut.tokens, 128);
-    assert_eq!(logits.iter().map(|one| one.special_tokens).max(), Some(2));
+    // References and predictions are lower-cased, so a `[SEP]` in them is text; in a question it is the token.
+    assert!(logits.iter().all(|one| one.special_tokens == 0));
+    assert_eq!(judge.logits(&[("Why [SEP]?", "rain [CLS]", "fog [SEP]")]).unwrap()[0].special_tokens, 1);
 }
 
 #[test]
@@ -61,7 +63,9 @@ fn the_demo_has_the_published_ids() {
     }
     let tokenizer = processor::Tokenizer::open(&file).unwrap();
     let question = "Are there any pedestrians crossing the road? If yes, how many?";
-    let text = infer::judge_text(question, "1", "Yes, there is one");
+    // The published demo does not lower-case, which the scorer does.
+    let text = format!("[CLS]\nQuestion: {question}\nAnswer: 1\nStudent: Yes, there is one");
+    assert_eq!(infer::judge_text(question, "1", "Yes, there is one"), text.replace("Yes,", "yes,"));
     let expect = [
         1, 1, 7581, 294, 1396, 343, 356, 19581, 7065, 262, 1212, 302, 369, 2489, 261, 361, 386, 302, 10519, 294, 376,
         5307, 294, 1595, 261, 343, 269, 311, 2,
