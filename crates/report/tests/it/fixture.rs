@@ -225,7 +225,7 @@ fn lingoqa_score(name: &str, step: Option<u64>, skill: f64) -> Score {
 fn prediction(name: &str, at: usize) -> Prediction {
     let text =
         format!("{name} says: the ego vehicle drives. <script>alert({at})</script> <|im_end|> \"quoted\" & more.");
-    let outcome = if at == 0 && name == BASE {
+    let outcome = if at % 2 == 0 && name == BASE {
         Outcome::Failed { error: "no frames".into() }
     } else {
         Outcome::Done { text, prompt_tokens: 100, generated_tokens: 20, finish_reason: FinishReason::Stop }
