@@ -101,7 +101,7 @@ pub struct Filters {
     pub notice_slack_s: f64,
     /// Width and height in pixels of the frames that boxes were drawn in (default 3840 x 2440).
     pub box_frame: [f64; 2],
-    /// Share of common word triples from which two descriptions of a source are the same (default 0.95); 0 keeps all.
+    /// Share of common word triples from which two descriptions of a source are the same (default 0.85); 0 keeps all.
     pub near_caption: f64,
     /// Descriptions kept of each group of same ones (default 1).
     pub near_caption_copies: usize,
@@ -189,7 +189,7 @@ impl Default for Filters {
             boilerplate: Vec::new(),
             notice_slack_s: 0.5,
             box_frame: [3840.0, 2440.0],
-            near_caption: 0.95,
+            near_caption: 0.85,
             near_caption_copies: 1,
             near_frames_bits: 6,
             drop_near_frames: true,

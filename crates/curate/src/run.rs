@@ -140,7 +140,7 @@ impl Sieve<'_> {
                 let (annotation, label) = (&clip.annotation, &clip.annotation.label);
                 let violation = filters.drop_rule_violations && label.is_rule_violation();
                 let wrong = || if filters.drop_contradictions { label.contradiction() } else { None };
-                describes_nothing(&annotation.caption, filters.words_min, &filters.boilerplate)
+                describes_nothing(label.main_text(), filters.words_min, &filters.boilerplate)
                     .or_else(wrong)
                     .or_else(|| label.outside(length_by_name(&annotation.id), filters.notice_slack_s))
                     .or_else(|| violation.then(|| Problem::at(Reason::RuleViolation, "/rule_violation", "\"True\"")))
@@ -294,12 +294,13 @@ impl Sieve<'_> {
 }
 
 /// Why a text cannot be learnt from.
-fn describes_nothing(caption: &str, words_min: usize, phrases: &[String]) -> Option<Problem> {
-    let count = text::words(caption).len();
+fn describes_nothing(text: &str, words_min: usize, phrases: &[String]) -> Option<Problem> {
+    let words = text::words(text);
+    let count = words.len();
     if count == 0 {
         return Some(Problem::new(Reason::EmptyText, "the description is empty"));
     }
-    if let Some(why) = text::boilerplate(caption, phrases) {
+    if let Some(why) = text::boilerplate(&words, phrases) {
         return Some(Problem::new(Reason::BoilerplateText, why));
     }
     (count < words_min).then(|| Problem::new(Reason::EmptyText, format!("{count} words; words_min is {words_min}")))

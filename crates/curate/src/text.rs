@@ -8,24 +8,23 @@ pub(crate) fn words(text: &str) -> Vec<String> {
     folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// Where a phrase occurs among words.
-fn places<'w>(words: &'w [String], phrase: &'w [String]) -> impl Iterator<Item = usize> + 'w {
-    let len = phrase.len().max(1);
-    words.windows(len).enumerate().filter(move |(_, window)| *window == phrase).map(|(at, _)| at)
+/// Where a phrase, in lower case with single spaces, occurs among words.
+fn places<'w>(words: &'w [String], phrase: &'w str) -> impl Iterator<Item = usize> + 'w {
+    let len = phrase.split(' ').count();
+    let is_here = move |window: &[String]| window.iter().map(String::as_str).eq(phrase.split(' '));
+    words.windows(len).enumerate().filter(move |(_, window)| is_here(window)).map(|(at, _)| at)
 }
 
-/// Whether a text has a phrase, word for word.
-pub(crate) fn contains(text: &str, phrase: &str) -> bool {
-    places(&words(text), &words(phrase)).next().is_some()
+/// Whether [`words`] have a phrase, given in lower case with single spaces.
+pub(crate) fn contains(words: &[String], phrase: &str) -> bool {
+    places(words, phrase).next().is_some()
 }
 
-/// Whether a text says a phrase and does not deny it in the four words before.
-pub(crate) fn says(text: &str, phrase: &str) -> bool {
+/// As [`contains`], and the four words before do not deny it.
+pub(crate) fn says(words: &[String], phrase: &str) -> bool {
     const DENIALS: [&str; 6] = ["no", "not", "without", "never", "nor", "neither"];
-    let (words, phrase) = (words(text), words(phrase));
     let denied = |at: usize| words[at.saturating_sub(4)..at].iter().any(|word| DENIALS.contains(&word.as_str()));
-    let mut found = places(&words, &phrase);
-    found.any(|at| !denied(at))
+    places(words, phrase).any(|at| !denied(at))
 }
 
 /// 64-bit hash of bytes that is the same on every machine and in every version (FNV-1a, then mixed as in splitmix64).
@@ -109,9 +108,8 @@ const REFUSALS: &[&str] = &[
     "no description",
 ];
 
-/// Why a text is boilerplate; `None` if it is a description. `extra` phrases come from the configuration.
-pub(crate) fn boilerplate(text: &str, extra: &[String]) -> Option<String> {
-    let words = words(text);
+/// Why [`words`] are boilerplate; `None` if they are a description. `extra` phrases come from the configuration.
+pub(crate) fn boilerplate(words: &[String], extra: &[String]) -> Option<String> {
     let joined = words.join(" ");
     if PLACEHOLDERS.contains(&joined.as_str()) {
         return Some(format!("{joined:?} is a placeholder"));
@@ -121,7 +119,7 @@ pub(crate) fn boilerplate(text: &str, extra: &[String]) -> Option<String> {
     if let Some(phrase) = REFUSALS.iter().find(starts) {
         return Some(format!("begins with {phrase:?}"));
     }
-    if let Some(phrase) = extra.iter().find(|phrase| contains(text, phrase)) {
+    if let Some(phrase) = extra.iter().find(|phrase| contains(words, &self::words(phrase).join(" "))) {
         return Some(format!("has the phrase {phrase:?} of `boilerplate`"));
     }
     let distinct: HashSet<&String> = words.iter().collect();
@@ -148,7 +146,7 @@ mod tests {
 
     #[test]
     fn phrases() {
-        let check = |text: &str, phrase: &str, expect: bool| assert_eq!(says(text, phrase), expect, "{text:?}");
+        let check = |text: &str, phrase: &str, expect: bool| assert_eq!(says(&words(text), phrase), expect, "{text:?}");
         check("Stops for a Red-Light.", "red light", true);
         check("There is no red light.", "red light", false);
         check("No sign; it goes on and on until the red light.", "red light", true);
@@ -159,7 +157,7 @@ mod tests {
     #[test]
     fn boilerplate_texts() {
         let check = |text: &str, expect: bool| {
-            assert_eq!(boilerplate(text, &["stock phrase".into()]).is_some(), expect, "{text:?}")
+            assert_eq!(boilerplate(&words(text), &["stock phrase".into()]).is_some(), expect, "{text:?}")
         };
         check("N/A", true);
         check("I'm sorry, but I cannot see the video.", true);

@@ -98,7 +98,7 @@ pub fn compare(baseline: &Score, candidates: &[Score]) -> Comparison {
         best: None,
         tests: 0,
         winners_curse: None,
-        caveats: baseline.caveats.clone(),
+        caveats: shared_caveats(baseline, candidates),
     };
     for candidate in candidates {
         let compared = refusal(baseline, candidate).map_or_else(|| one(baseline, candidate), Err);
@@ -109,13 +109,26 @@ pub fn compare(baseline: &Score, candidates: &[Score]) -> Comparison {
             }
             Err(reason) => comparison.refused.push(Refused { checkpoint: candidate.checkpoint.clone(), reason }),
         }
-        comparison.caveats.extend(candidate.caveats.iter().cloned());
     }
     correct(&mut comparison);
     choose(&mut comparison);
-    let mut seen = std::collections::HashSet::new();
-    comparison.caveats.retain(|caveat| seen.insert(caveat.clone()));
     comparison
+}
+
+/// The caveats of all scores, each once: as it is if every score has it, else with the name of its checkpoint.
+fn shared_caveats(baseline: &Score, candidates: &[Score]) -> Vec<String> {
+    let scores = || std::iter::once(baseline).chain(candidates);
+    let mut caveats: Vec<String> = Vec::new();
+    for score in scores() {
+        for caveat in &score.caveats {
+            let shared = scores().all(|other| other.caveats.contains(caveat));
+            let told = if shared { caveat.clone() } else { format!("{}: {caveat}", score.checkpoint) };
+            if !caveats.contains(&told) {
+                caveats.push(told);
+            }
+        }
+    }
+    caveats
 }
 
 /// Why two scores must not be compared.
@@ -312,9 +325,11 @@ mod tests {
         let same = score("step_1", |i| i % 3 == 1);
         let mut other = better.clone();
         other.signature = "t".into();
+        other.caveats.push("one unread".into());
         let found = compare(&baseline, &[same, better, other]);
         assert_eq!((found.best, found.tests, found.candidates.len()), (Some(1), 6, 2));
         assert!(found.refused[0].reason.contains("signature"), "{:?}", found.refused);
+        assert_eq!(found.caveats[0], "step_2: one unread");
         let step_2 = &found.candidates[1];
         assert!(step_2.overall.significant && step_2.groups[0].significant && !step_2.groups[1].significant);
         assert_eq!(step_2.overall.mcnemar.map(|m| (m.gained, m.lost)), Some((53, 0)));

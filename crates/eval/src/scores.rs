@@ -3,7 +3,7 @@
 use records::{ContentHash, Score, ScoreGroup, ScoredItem};
 use serde_json::{Map, Value};
 
-use crate::statistics::{Clusters, Estimate};
+use crate::statistics::{Clusters, Estimate, wilson};
 
 /// What a score is about.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +71,14 @@ pub(crate) fn assemble(
 }
 
 fn estimate<'a>(items: impl Iterator<Item = &'a ScoredItem>) -> Option<Estimate> {
-    Clusters::of(items.map(|item| (item.clip.as_str(), item.score))).estimate()
+    let mut estimate = Clusters::of(items.map(|item| (item.clip.as_str(), item.score))).estimate()?;
+    // Where everything is right, or nothing, there is no spread to estimate an error from, but no certainty either:
+    // the interval is Wilson's, with the clips as trials.
+    if estimate.standard_error == Some(0.0) && (estimate.mean == 0.0 || estimate.mean == 1.0) {
+        let hits = if estimate.mean == 1.0 { estimate.clusters } else { 0 };
+        estimate.ci95 = wilson(hits, estimate.clusters);
+    }
+    Some(estimate)
 }
 
 /// An interval of a share does not leave 0..1.

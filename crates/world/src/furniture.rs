@@ -161,12 +161,7 @@ pub(crate) fn paint(canvas: &mut Canvas, scene: &Scene, placed: &Placed, t: f32)
         }
         Thing::Barrier => barrier(canvas, &board),
         Thing::Machine => machine(canvas, &board),
-        Thing::Overpass => {
-            board.rect(canvas, [-22.0, 5.0, 22.0, 6.9], [120.0, 118.0, 114.0]);
-            board.rect(canvas, [-22.0, 6.9, 22.0, 7.4], [84.0, 84.0, 84.0]);
-            board.rect(canvas, [-9.4, 0.0, -8.0, 5.0], [104.0, 102.0, 98.0]);
-            board.rect(canvas, [8.4, 0.0, 9.8, 5.0], [104.0, 102.0, 98.0]);
-        }
+        Thing::Overpass => overpass(canvas, &board),
         Thing::Rail | Thing::Wall => {
             let long = Pose { x: placed.x, z: placed.z, yaw: 0.0 };
             if matches!(placed.thing, Thing::Wall) {
@@ -176,12 +171,7 @@ pub(crate) fn paint(canvas: &mut Canvas, scene: &Scene, placed: &Placed, t: f32)
                 solids::block(canvas, long, (4.0, 0.08), 0.42, 0.86, [214.0, 220.0, 228.0]);
             }
         }
-        Thing::Shelter => {
-            board.rect(canvas, [-1.4, 0.0, -1.3, 2.5], BLACK);
-            board.rect(canvas, [1.3, 0.0, 1.4, 2.5], BLACK);
-            board.rect(canvas, [-1.3, 0.5, 1.3, 2.3], [150.0, 190.0, 214.0]);
-            board.rect(canvas, [-1.7, 2.4, 1.7, 2.75], [20.0, 70.0, 180.0]);
-        }
+        Thing::Shelter => shelter(canvas, &board),
         Thing::Goods => {
             board.rect(canvas, [-0.8, 0.0, 0.1, 0.8], [176.0, 120.0, 60.0]);
             board.rect(canvas, [0.15, 0.0, 0.85, 0.6], [150.0, 98.0, 44.0]);
@@ -236,6 +226,20 @@ fn street_lamp(canvas: &mut Canvas, board: &Board, lit: bool, side: Side) {
     board.rect(canvas, [(0.0f32).min(arm * 1.6), 5.9, (0.0f32).max(arm * 1.6), 6.05], POLE);
     let colour = if lit { [255.0, 224.0, 150.0] } else { POLE };
     board.glow_rect(canvas, [arm * 1.6 - 0.5, 5.6, arm * 1.6 + 0.5, 5.95], colour, lit);
+}
+
+fn overpass(canvas: &mut Canvas, board: &Board) {
+    board.rect(canvas, [-22.0, 5.0, 22.0, 6.9], [120.0, 118.0, 114.0]);
+    board.rect(canvas, [-22.0, 6.9, 22.0, 7.4], [84.0, 84.0, 84.0]);
+    board.rect(canvas, [-9.4, 0.0, -8.0, 5.0], [104.0, 102.0, 98.0]);
+    board.rect(canvas, [8.4, 0.0, 9.8, 5.0], [104.0, 102.0, 98.0]);
+}
+
+fn shelter(canvas: &mut Canvas, board: &Board) {
+    board.rect(canvas, [-1.4, 0.0, -1.3, 2.5], BLACK);
+    board.rect(canvas, [1.3, 0.0, 1.4, 2.5], BLACK);
+    board.rect(canvas, [-1.3, 0.5, 1.3, 2.3], [150.0, 190.0, 214.0]);
+    board.rect(canvas, [-1.7, 2.4, 1.7, 2.75], [20.0, 70.0, 180.0]);
 }
 
 fn machine(canvas: &mut Canvas, board: &Board) {

@@ -4,11 +4,11 @@
 
 use super::{Cv, Human};
 use crate::reason::{Problem, Reason};
-use crate::text::says;
+use crate::text::{contains, says, words};
 
 /// What the text says about a thing that another field says is not there.
 pub(crate) fn of_human(label: &Human) -> Option<Problem> {
-    let text = label.safety_analysis.as_str();
+    let text = words(&label.safety_analysis);
     let problem = |field: &str, value: &str, said: &str| {
         let message = format!("{value:?}, but safety_analysis says {said:?}");
         Some(Problem::at(Reason::Contradiction, &format!("/{field}"), message))
@@ -39,18 +39,18 @@ pub(crate) fn of_human(label: &Human) -> Option<Problem> {
         ),
     ];
     for (field, value, applies, phrases) in rules {
-        if let Some(said) = phrases.iter().find(|phrase| applies && says(text, phrase)) {
+        if let Some(said) = phrases.iter().find(|phrase| applies && says(&text, phrase)) {
             return problem(field, value, said);
         }
     }
-    let dry = label.road_conditions.as_deref().is_some_and(|road| says(road, "dry"));
+    let dry = label.road_conditions.as_deref().is_some_and(|road| says(&words(road), "dry"));
     if weather == "Heavy rain" && dry {
         let message = "\"dry\", but weather is \"Heavy rain\"";
         return Some(Problem::at(Reason::Contradiction, "/road_conditions", message));
     }
     let follows = label.meta_actions.as_ref().is_some_and(|actions| actions.contains(&"Vehicle following"));
     let alone = ["no vehicle ahead", "no lead vehicle", "no other vehicles", "no vehicles ahead"];
-    match alone.iter().find(|phrase| follows && crate::text::contains(text, phrase)) {
+    match alone.iter().find(|phrase| follows && contains(&text, phrase)) {
         Some(said) => problem("interactive_expanded_metaaction", "Vehicle following", said),
         None => None,
     }
@@ -58,8 +58,12 @@ pub(crate) fn of_human(label: &Human) -> Option<Problem> {
 
 /// Cause and decision of an auto-label that turn to different sides.
 pub(crate) fn of_cv(label: &Cv) -> Option<Problem> {
-    let turns = |text: &str, side: &str| says(text, &format!("turning {side}")) || says(text, &format!("turn {side}"));
-    let sides = |text: &str| (turns(text, "left"), turns(text, "right"));
+    let turns =
+        |text: &[String], side: &str| says(text, &format!("turning {side}")) || says(text, &format!("turn {side}"));
+    let sides = |text: &str| {
+        let text = words(text);
+        (turns(&text, "left"), turns(&text, "right"))
+    };
     let differ = match (sides(&label.reasoning), sides(&label.effect)) {
         ((true, false), (false, true)) => ("left", "right"),
         ((false, true), (true, false)) => ("right", "left"),

@@ -78,7 +78,17 @@ impl Label {
         }
     }
 
-    /// The text that describes the clip: what is compared between clips and judged for emptiness.
+    /// The field that describes the clip: what may not be empty or boilerplate.
+    pub fn main_text(&self) -> &str {
+        match self {
+            Self::Human(label) => &label.safety_analysis,
+            Self::ThreePart(label) => &label.description,
+            Self::Cv(label) => &label.reasoning,
+            Self::Reasoning(label) => &label.description,
+        }
+    }
+
+    /// The whole description: what is learnt as a caption and compared between clips.
     pub fn caption(&self) -> String {
         match self {
             Self::Human(label) => label.safety_analysis.clone(),

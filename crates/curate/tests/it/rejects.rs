@@ -111,8 +111,12 @@ fn other_kinds_and_duplicates() {
     let world = World::new();
     let row = |id: &str, label: Value| format!("{}\n", json!({"id": id, "annotation": label}));
     let notice = |key: &str| row("n", reasoning(1, key));
-    let text =
-        row("a", cv(1)) + &row("a", cv(2)) + &row("b", cv(1)) + "nonsense\n" + &row("c", json!({"final_content": 1}));
+    let text = row("a", cv(1))
+        + &row("a", cv(2))
+        + &row("b", cv(1))
+        + "nonsense\n"
+        + &row("c", json!({"final_content": 1}))
+        + &row("d", cv(4)).replace("Vehicle number 4 brakes ahead of the ego vehicle.", "N/A");
     write(&world.path("cv.jsonl"), text.as_bytes());
     let late = "0a4db61e_2712129538000_2712149538000";
     let text = notice("Between time 1.0s and 2.0s")
@@ -129,11 +133,12 @@ fn other_kinds_and_duplicates() {
         (3, "near_equal_caption"),
         (4, "broken_json"),
         (5, "wrong_type"),
+        (6, "boilerplate_text"),
         (2, "notice_outside_clip"),
         (3, "notice_key"),
     ];
     assert_eq!(got, expect);
-    assert_eq!((card.read, card.kept), (8, 2));
+    assert_eq!((card.read, card.kept), (9, 2));
 }
 
 #[test]

@@ -53,6 +53,8 @@ fn a_whole_set_is_scored() {
     let dir = tempfile::tempdir().unwrap();
     let score = run(dir.path(), &rows(20), false).unwrap();
     assert_eq!((score.value, score.items_scored, score.clips), (Some(1.0), 20, 4));
+    let [low, high] = score.ci95.unwrap();
+    assert!(low < 0.6 && high == 1.0, "four clips without a mistake are no certainty: {low}");
     assert!(score.signature.starts_with("OFFLINE-STAND-IN|"), "{}", score.signature);
     assert!(score.caveats[0].contains("not Lingo-Judge"), "{:?}", score.caveats);
     assert_eq!(score.groups.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(), ["yes/no", "what"]);
