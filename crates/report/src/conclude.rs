@@ -18,14 +18,12 @@ pub(crate) struct Evaluated<'a> {
 }
 
 impl Evaluated<'_> {
-    /// The best trained checkpoint: by the paired comparison, else by the number.
+    /// The trained checkpoint with the highest number; of equals the first. None if several are all equal.
     pub(crate) fn best(&self) -> Option<&str> {
-        let compared = self.comparison.as_ref().and_then(|c| c.candidates.get(c.best?));
-        if let Some(candidate) = compared {
-            return Some(&candidate.checkpoint);
-        }
-        let trained = self.scores.iter().filter(|s| s.step.is_some() && s.value.is_some());
-        trained.reduce(|best, s| if s.value > best.value { s } else { best }).map(|s| s.checkpoint.as_str())
+        let trained = || self.scores.iter().filter(|s| s.step.is_some() && s.value.is_some());
+        let best = trained().reduce(|best, s| if s.value > best.value { s } else { best })?;
+        let stands_out = trained().count() == 1 || trained().any(|s| s.value < best.value);
+        stands_out.then_some(best.checkpoint.as_str())
     }
 
     pub(crate) fn candidate(&self, checkpoint: &str) -> Option<&CandidateComparison> {
@@ -60,8 +58,13 @@ pub(crate) fn evaluate<'a>(run: &'a Run, base: Option<&str>) -> Vec<Evaluated<'a
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Recommendation {
     pub(crate) checkpoint: Option<String>,
+    /// Its change from the base model in each metric, short.
+    pub(crate) changes: Vec<String>,
+    /// Whether no metric shows it to be better than the base model.
+    pub(crate) unproved: bool,
     pub(crate) reasons: Vec<String>,
-    pub(crate) caveats: Vec<String>,
+    /// By metric.
+    pub(crate) caveats: Vec<(&'static str, Vec<String>)>,
 }
 
 /// The checkpoint for all metrics together: of those that every metric has and that none shows to be worse than the
@@ -106,38 +109,53 @@ pub(crate) fn recommend(evaluated: &[Evaluated]) -> Recommendation {
         let sentence = e.candidate(name).map(|c| c.sentence.clone()).unwrap_or_default();
         found.reasons.push(format!("{}: number {place} of {trained} checkpoints. {sentence}", e.metric.title()));
     }
-    found.caveats = caveats(evaluated, name);
+    found.changes = evaluated.iter().filter_map(|e| change(e, name)).collect();
+    found.unproved = !evaluated.iter().filter_map(|e| e.candidate(name)).any(is_better);
+    found.caveats = evaluated.iter().map(|e| (e.metric.title(), caveats(e, name))).collect();
+    found.caveats.retain(|(_, said)| !said.is_empty());
     found
 }
 
-/// What must be said with the recommendation.
-fn caveats(evaluated: &[Evaluated], chosen: &str) -> Vec<String> {
-    let mut caveats: Vec<String> = Vec::new();
-    for e in evaluated {
-        let unproved = e.candidate(chosen).is_some_and(|c| !c.overall.significant);
-        if unproved {
-            caveats.push(format!("{}: the difference to the base model is within noise.", e.metric.title()));
-        }
-        let mut said: Vec<String> = signature_note(&e.scores).into_iter().collect();
-        said.extend(e.comparison.iter().flat_map(|c| c.caveats.clone()));
-        if e.comparison.is_none() {
-            said.push("there is no base model to compare with, so nothing is said about improvement".to_owned());
-            said.extend(e.scores.iter().flat_map(|s| s.caveats.clone()));
-        }
-        said.extend(
-            e.comparison
-                .iter()
-                .flat_map(|c| &c.refused)
-                .map(|r| format!("{} is not compared: {}", r.checkpoint, r.reason)),
-        );
-        for caveat in said {
-            let caveat = format!("{}: {caveat}", e.metric.title());
-            if !caveats.contains(&caveat) {
-                caveats.push(caveat);
-            }
+fn is_better(candidate: &CandidateComparison) -> bool {
+    candidate.overall.significant && candidate.overall.paired.estimate.mean > 0.0
+}
+
+/// Before and after, in a few words.
+fn change(e: &Evaluated, name: &str) -> Option<String> {
+    let overall = &e.candidate(name)?.overall;
+    let verdict = if overall.significant { "" } else { ", within noise" };
+    Some(format!(
+        "{}: {} \u{2192} {} ({}{verdict})",
+        e.metric.title(),
+        e.metric.value(overall.baseline),
+        e.metric.value(overall.candidate),
+        e.metric.difference(overall.paired.estimate.mean)
+    ))
+}
+
+/// What must be said of a metric with the recommendation: of the scores that it rests on, and of the comparison.
+fn caveats(e: &Evaluated, chosen: &str) -> Vec<String> {
+    let mut said: Vec<String> = signature_note(&e.scores).into_iter().collect();
+    if e.candidate(chosen).is_some_and(|c| !c.overall.significant) {
+        said.push("The difference to the base model is within noise.".to_owned());
+    }
+    let concerned: Vec<&&Score> = e.scores.iter().filter(|s| s.step.is_none() || s.checkpoint == chosen).collect();
+    let of = |score: &Score, caveat: &String| {
+        let shared = concerned.iter().all(|other| other.caveats.contains(caveat));
+        if shared { caveat.clone() } else { format!("{}: {caveat}", score.checkpoint) }
+    };
+    said.extend(concerned.iter().flat_map(|score| score.caveats.iter().map(|caveat| of(score, caveat))));
+    match &e.comparison {
+        None => said.push("There is no base model to compare with, so nothing is said about improvement.".to_owned()),
+        Some(comparison) => {
+            let of_a_score = |caveat: &String| e.scores.iter().any(|score| score.caveats.contains(caveat));
+            said.extend(comparison.caveats.iter().filter(|caveat| !of_a_score(caveat)).cloned());
+            said.extend(comparison.refused.iter().map(|r| format!("{} is not compared: {}", r.checkpoint, r.reason)));
         }
     }
-    caveats
+    let mut seen = std::collections::HashSet::new();
+    said.retain(|caveat| seen.insert(caveat.clone()));
+    said
 }
 
 /// Where the next training data should come from.
@@ -192,7 +210,7 @@ pub(crate) fn next_data(run: &Run, score: &Score) -> Option<NextData> {
         }
     }
     let mut questions: Vec<WorstQuestion> = questions.into_values().filter(|q| q.wrong > 0).collect();
-    questions.sort_by(|a, b| (b.wrong * a.items).cmp(&(a.wrong * b.items)).then(b.wrong.cmp(&a.wrong)));
+    questions.sort_by(|a, b| b.wrong.cmp(&a.wrong).then(a.items.cmp(&b.items)));
     questions.truncate(5);
     for question in &mut questions {
         question.confusions.sort_by(|a, b| b.count.cmp(&a.count).then(a.right.cmp(&b.right)));
@@ -216,8 +234,8 @@ fn confuse(confusions: &mut Vec<Confusion>, item: &BenchmarkItem, letter: Option
 fn advice_for(question: &WorstQuestion) -> Option<String> {
     let worst = question.confusions.first()?;
     Some(format!(
-        "Clips where the answer to \u{201c}{}\u{201d} is \u{201c}{}\u{201d}: {} of {} answers were wrong, most often \u{201c}{}\u{201d}. \
-         Their captions should say it in so many words.",
-        question.text, worst.right, question.wrong, question.items, worst.answered
+        "Clips where the answer to \u{201c}{}\u{201d} is \u{201c}{}\u{201d} (the model said \u{201c}{}\u{201d} {} times; {} of {} answers \
+         to the question were wrong). Their captions should say it in so many words.",
+        question.text, worst.right, worst.answered, worst.count, question.wrong, question.items
     ))
 }

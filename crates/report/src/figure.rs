@@ -84,7 +84,7 @@ fn description(series: &Series) -> String {
     let value = |point: Option<&Point>| point.and_then(|p| p.value).map(|v| series.metric.value(v));
     let base = value(series.base()).map_or_else(|| "no base model".to_owned(), |v| format!("base model {v}"));
     let best = series.best().map_or_else(
-        || "no checkpoint".to_owned(),
+        || "no checkpoint above the others".to_owned(),
         |p| format!("best {} at step {}", value(Some(p)).unwrap_or_default(), p.tick()),
     );
     format!("{} by checkpoint: {base}, {best}", series.title)
@@ -99,7 +99,7 @@ fn range(all: &[&Series]) -> [f64; 2] {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
     match (low.is_finite(), high - low > 1e-9) {
         (false, _) => [0.0, 1.0],
-        (true, true) => [(low - 0.05 * (high - low)).max(0.0), high + 0.1 * (high - low)],
+        (true, true) => [(low - 0.05 * (high - low)).max(0.0), high + 0.05 * (high - low)],
         (true, false) => [(low - 0.05).max(0.0), low + 0.05],
     }
 }
@@ -130,7 +130,7 @@ impl Scale {
 }
 
 fn panel(series: &Series, layout: &Layout, [low, high]: [f64; 2]) -> Canvas {
-    let marks = ticks(low, high, if layout.all_values { 6 } else { 4 });
+    let marks = ticks(low, high, if layout.all_values { 6 } else { 5 });
     let (first, last) = (marks.first().copied().unwrap_or(low), marks.last().copied().unwrap_or(high));
     let scale = Scale { layout: *layout, low: first, high: last.max(first + 1e-9), points: series.points.len() };
     let mut canvas = Canvas::default();
@@ -180,8 +180,9 @@ fn guides(canvas: &mut Canvas, series: &Series, scale: &Scale) {
     if series.metric == Metric::VqaAccuracy && (scale.low..scale.high).contains(&CHANCE) {
         let (from, to) = ends(scale.y(CHANCE));
         canvas.line("soft", from, to, 1.0, "2 3");
-        let at = [to[0], to[1] - 4.0];
-        canvas.text("soft", at, scale.layout.label - 1.0, Anchor::End, "chance");
+        if scale.layout.all_values {
+            canvas.text("soft", [to[0], to[1] - 4.0], scale.layout.label - 1.0, Anchor::End, "chance");
+        }
     }
 }
 

@@ -135,10 +135,11 @@ impl Series {
         self.points.iter().find(|point| point.step.is_none())
     }
 
-    /// The highest point after training; of equals the first.
+    /// The highest point after training; of equals the first. None if several points are all equal.
     pub fn best(&self) -> Option<&Point> {
-        let trained = self.points.iter().filter(|point| point.step.is_some() && point.value.is_some());
-        trained.reduce(|best, point| if point.value > best.value { point } else { best })
+        let trained = || self.points.iter().filter(|point| point.step.is_some() && point.value.is_some());
+        let best = trained().reduce(|best, point| if point.value > best.value { point } else { best })?;
+        (trained().count() == 1 || trained().any(|point| point.value < best.value)).then_some(best)
     }
 }
 

@@ -80,6 +80,7 @@ impl Canvas {
         );
     }
 
+    /// A text with an edge of paper around it, so that lines behind it do not strike it out.
     pub(crate) fn text(&mut self, class: &str, [x, y]: [f64; 2], size: f64, anchor: Anchor, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
@@ -88,8 +89,9 @@ impl Canvas {
         };
         let _ = writeln!(
             self.body,
-            r#"<text class="f-{class}" x="{x:.1}" y="{y:.1}" font-size="{size}" text-anchor="{anchor}" fill="{}">{}</text>"#,
+            r#"<text class="f-{class} halo" x="{x:.1}" y="{y:.1}" font-size="{size}" text-anchor="{anchor}" fill="{}" stroke="{}" stroke-width="3" stroke-linejoin="round" paint-order="stroke">{}</text>"#,
             paint(class),
+            paint("paper"),
             escape(text)
         );
     }

@@ -200,7 +200,8 @@ pub(crate) fn checkpoints(evaluated: &[Evaluated]) -> Vec<(String, Vec<Checkpoin
 pub(crate) struct CheckpointCell {
     value: String,
     difference: Option<String>,
-    significant: bool,
+    /// `better`, `worse`, or nothing if no difference is shown.
+    verdict: &'static str,
     best: bool,
 }
 
@@ -211,7 +212,11 @@ impl CheckpointCell {
         Self {
             value: score.map_or("\u{2013}".to_owned(), |s| cell(e.metric, s.value, s.ci95)),
             difference: overall.map(|d| e.metric.difference(d.paired.estimate.mean)),
-            significant: overall.is_some_and(|d| d.significant),
+            verdict: match overall.filter(|d| d.significant) {
+                None => "",
+                Some(d) if d.paired.estimate.mean > 0.0 => "better",
+                Some(_) => "worse",
+            },
             best: e.best() == Some(name),
         }
     }

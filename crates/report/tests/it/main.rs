@@ -63,6 +63,7 @@ fn a_whole_run_is_a_whole_page() {
         "What to curate next: Spatial &amp; Temporal",
         "best of 4 checkpoints",
         "not Lingo-Judge",
+        "Multiple-choice accuracy: ",
         "no caption",
         "data:image/png;base64,",
     ] {
