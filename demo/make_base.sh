@@ -2,17 +2,17 @@
 # Makes demo/base, the small model that `roadscribe demo` starts from: pre-trains a Qwen3-VL of 2.7 M parameters on the general part of the
 # synthetic world, with the same binary that fine-tunes and evaluates. About an hour on 2 cores; stopped, it goes on where it was.
 #
-#   demo/make_base.sh [CLIPS]        default 6000 clips
+#   demo/make_base.sh [CLIPS]        default 4000 clips
 set -euo pipefail
 cd "$(dirname "$0")/.."
-clips=${1:-6000}
+clips=${1:-4000}
 work=target/demo-base
 mkdir -p "$work"
 
 cargo build --release --locked
 roadscribe=${CARGO_TARGET_DIR:-target}/release/roadscribe
 [ -f "$work/general/meta.json" ] || "$roadscribe" demo --general "$clips" --seed 1000 --out "$work/general"
-[ -f "$work/tokenizer.json" ] || cargo xtask tokenizer "$work/merges.txt" --text "$work/general/corpus.txt" --vocabulary 1100 \
+[ -f "$work/tokenizer.json" ] || cargo xtask tokenizer "$work/merges.txt" --text "$work/general/corpus.txt" --vocabulary 1450 \
     --tokenizer-json "$work/tokenizer.json"
 [ -f "$work/model/config.json" ] || "$roadscribe" init --config demo --seed 7 --dtype f32 --tokenizer "$work/tokenizer.json" --out "$work/model"
 "$roadscribe" train --config demo/pretrain.toml

@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let sizes = match args.quick {
-        false => Sizes { eval: 48, human: 90, cv: 60, reasoning: 48, steps: 160, save_every: 40 },
+        false => Sizes { eval: 56, human: 150, cv: 80, reasoning: 60, steps: 160, save_every: 40 },
         true => Sizes { eval: 6, human: 12, cv: 12, reasoning: 12, steps: 4, save_every: 2 },
     };
     let demo = Demo { out: args.out.clone(), seed: args.seed, sizes, started: Instant::now() };
@@ -171,7 +171,7 @@ impl Demo {
     fn answers(&self, checkpoint: &str) -> Result<(), Stopped> {
         let outputs = self.out.join("outputs").display().to_string();
         for (dataset, task, tokens) in
-            [("AV_VQA", "vqa", "16"), ("AV_CAPTION", "caption", "120"), ("LINGOQA", "vqa", "32")]
+            [("AV_VQA", "vqa", "24"), ("AV_CAPTION", "caption", "120"), ("LINGOQA", "vqa", "32")]
         {
             let what = ["infer", "--model-name", BASE_NAME, "--checkpoint", checkpoint, "--dataset", dataset];
             let how = ["--task", task, "--max-new-tokens", tokens, "--nframes", NFRAMES, "--min-pixels", MIN_PIXELS];

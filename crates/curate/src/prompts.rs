@@ -112,6 +112,11 @@ impl Prompts {
         Ok(Self { list })
     }
 
+    /// All prompts, by task.
+    pub fn all(&self) -> impl Iterator<Item = &TaskPrompt> {
+        self.list.values()
+    }
+
     /// The prompt of a task for labels of a form; `None` if such labels cannot teach it.
     pub fn get(&self, task: Task, labels: LabelForm) -> Option<&TaskPrompt> {
         // Questions are asked in the same way whatever the label beside them is.

@@ -33,7 +33,7 @@ mod words;
 pub use answer::answer;
 pub use caption::{caption, general_caption};
 pub use flaw::Flaw;
-pub use general::{Fact, general_facts, plain_caption};
+pub use general::{Fact, general_facts};
 pub use labels::{cv_annotation, human_annotation, reasoning_annotation};
 pub use open_qa::{OpenQuestion, open_questions};
 pub use render::{render, write_clip};

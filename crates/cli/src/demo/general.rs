@@ -1,23 +1,26 @@
 //! `roadscribe demo --general N`: the general part of the world as conversations, for pre-training the demo's base model.
 
 use super::CLIP;
+use super::test_set::caption_prompt;
 use benchmark::{Pool, render_prompt};
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use records::{Category, Question};
+use records::{BenchmarkItem, Category, Question};
 use serde_json::{Value, json};
 use std::path::Path;
-use world::{Domain, Fact, Scene, general_facts, plain_caption};
+use world::{Domain, Fact, Scene, general_caption, general_facts};
 
-/// What asks for a caption.
-const CAPTION_PROMPTS: [&str; 3] = ["Describe the video.", "What is in this video?", "Caption the video in detail."];
-/// Questions of each clip: about plain facts with choices, the same without, of the pool, and about words alone.
-const CHOICES: usize = 5;
-const OPEN: usize = 3;
-const POOL: usize = 5;
-const WORDS: usize = 3;
-/// Categories of the pool that a general model knows something of; the others are left to fine-tuning.
-const KNOWN: [Category; 2] = [Category::SceneDescription, Category::KeyObjects];
+/// What asks for a caption, beside the prompt of curation.
+const CAPTION_PROMPTS: [&str; 2] = ["Describe the video.", "What is in this video?"];
+/// Questions of each clip: about plain facts without choices, the same with choices, of the pool, and about words alone.
+const OPEN: usize = 6;
+const CHOICES: usize = 4;
+const POOL: usize = 4;
+const WORDS: usize = 2;
+/// The category of the pool that a general model knows something of; the others are left to fine-tuning.
+const KNOWN: Category = Category::SceneDescription;
+/// Share of clips with a label: a general model has read some, whatever the format.
+const LABELLED: f64 = 0.3;
 
 /// Writes `clips` clips of the general part with conversations, meta.json, and corpus.txt with all text, for a tokenizer.
 pub fn write(out: &Path, clips: u64, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
@@ -26,12 +29,14 @@ pub fn write(out: &Path, clips: u64, seed: u64) -> Result<(), Box<dyn std::error
     let scenes: Vec<Scene> = (0..clips).map(|n| Scene::draw(seed.wrapping_add(n), Domain::General)).collect();
     super::render_all(&scenes, &|n| out.join(format!("videos/general_{n:06}.mp4")), CLIP, &bar)?;
     let pool = Pool::built_in()?;
-    let known: Vec<&Question> = pool.questions.iter().filter(|q| KNOWN.contains(&q.category)).collect();
+    let known: Vec<&Question> = pool.questions.iter().filter(|q| q.category == KNOWN).collect();
     let phrases: Vec<&str> = pool.questions.iter().flat_map(|q| q.options.iter().map(String::as_str)).collect();
-    let (mut entries, mut corpus) = (Vec::new(), String::new());
+    let caption = caption_prompt()?.user;
+    let asks = Asks { known, phrases, captions: vec![CAPTION_PROMPTS[0], CAPTION_PROMPTS[1], &caption] };
+    let (mut entries, mut corpus) = (Vec::new(), prompts(&pool)?.repeat(scenes.len().div_ceil(20)));
     for (n, scene) in scenes.iter().enumerate() {
         let mut turns = Vec::new();
-        for (question, answer) in conversation(scene, &known, &phrases) {
+        for (question, answer) in conversation(scene, &asks)? {
             corpus.push_str(&format!("{question}\n{answer}\n"));
             turns.push(json!({"role": "user", "content": question}));
             turns.push(json!({"role": "assistant", "content": answer}));
@@ -46,43 +51,80 @@ pub fn write(out: &Path, clips: u64, seed: u64) -> Result<(), Box<dyn std::error
     Ok(())
 }
 
+/// What fine-tuning and evaluation will ask, for the tokenizer alone.
+fn prompts(pool: &Pool) -> Result<String, Box<dyn std::error::Error>> {
+    let mut text: String = pool.questions.iter().map(|q| render_prompt(&q.text, &q.options) + "\n").collect();
+    for prompt in curate::Prompts::read(None)?.all() {
+        text.push_str(&format!("{}\n{}\n", prompt.system, prompt.user));
+    }
+    Ok(text)
+}
+
+/// What conversations are made of beside the facts of a scene.
+struct Asks<'a> {
+    /// Questions of the pool that are asked.
+    known: Vec<&'a Question>,
+    /// Choices of the whole pool.
+    phrases: Vec<&'a str>,
+    /// What asks for a caption.
+    captions: Vec<&'a str>,
+}
+
 /// Questions and answers about a scene: a caption, open questions, questions with choices; half of the scenes begin with
 /// the choices, so that these are learnt from the picture and not only from the words before.
-fn conversation(scene: &Scene, known: &[&Question], phrases: &[&str]) -> Vec<(String, String)> {
+fn conversation(scene: &Scene, asks: &Asks) -> Result<Vec<(String, String)>, serde_json::Error> {
     let mut rng = ChaCha8Rng::seed_from_u64(scene.seed ^ 0x6765_6e65_7261_6c00);
     let mut facts = general_facts(scene);
     facts.shuffle(&mut rng);
     let mut choices: Vec<_> = facts.iter().take(CHOICES).map(|fact| about_fact(fact, &mut rng)).collect();
-    let mut asked: Vec<_> = known.iter().filter_map(|q| Some((*q, world::answer(scene, &q.id)?))).collect();
+    let mut asked: Vec<_> = asks.known.iter().filter_map(|q| Some((*q, world::answer(scene, &q.id)?))).collect();
     asked.shuffle(&mut rng);
     for (question, truth) in asked.into_iter().take(POOL) {
-        let options: Vec<&str> = question.options.iter().map(String::as_str).collect();
-        choices.push(with_choices(&question.text, &options, usize::from(truth), &mut rng));
+        choices.push(with_choices(&question.text, &question.options, usize::from(truth), &mut rng));
     }
-    choices.extend((0..WORDS).map(|_| about_words(phrases, &mut rng)));
+    choices.extend((0..WORDS).map(|_| about_words(&asks.phrases, &mut rng)));
     choices.shuffle(&mut rng);
     facts.shuffle(&mut rng);
-    let prompt = CAPTION_PROMPTS[rng.random_range(0..CAPTION_PROMPTS.len())];
-    let mut turns = vec![(prompt.to_owned(), plain_caption(scene))];
+    let prompt = asks.captions[rng.random_range(0..asks.captions.len())];
+    let mut turns = vec![(prompt.to_owned(), general_caption(scene))];
     for fact in facts.iter().take(OPEN) {
         let question = fact.questions[rng.random_range(0..3)];
-        turns.push((question.to_owned(), format!("{}.", fact.answers[fact.truth])));
+        turns.push((question.to_owned(), format!("{}.", capitalised(fact.answers[fact.truth]))));
     }
+    if rng.random_bool(LABELLED) {
+        turns.push(label(scene, &mut rng)?);
+    }
+    turns.shuffle(&mut rng);
     let (mut first, mut then) = if rng.random_bool(0.5) { (turns, choices) } else { (choices, turns) };
     first.append(&mut then);
-    first
+    Ok(first)
+}
+
+/// A label of one of the three kinds, in the words of its format.
+fn label(scene: &Scene, rng: &mut ChaCha8Rng) -> Result<(String, String), serde_json::Error> {
+    let (what, value) = match rng.random_range(0..3) {
+        0 => {
+            let mut label = serde_json::to_value(world::human_annotation(scene))?;
+            // Boxes are pixels of a picture that the model does not see.
+            label.as_object_mut().map(|fields| fields.remove("critical_object"));
+            ("human", label)
+        }
+        1 => ("automatic", serde_json::to_value(world::cv_annotation(scene, CLIP.fps, 0).final_content)?),
+        _ => ("reasoning", serde_json::to_value(world::reasoning_annotation(scene))?),
+    };
+    Ok((format!("Write a {what} label."), format!("```json\n{value:#}\n```")))
 }
 
 /// Which of the choices is given: has nothing to do with the video, and teaches to find words and their letter.
 fn about_words(phrases: &[&str], rng: &mut ChaCha8Rng) -> (String, String) {
-    let mut options: Vec<&str> = Vec::new();
+    let mut options: Vec<String> = Vec::new();
     while options.len() < 4 {
         let phrase = phrases[rng.random_range(0..phrases.len())];
-        if !options.contains(&phrase) {
-            options.push(phrase);
+        if options.iter().all(|other| other != phrase) {
+            options.push(phrase.to_owned());
         }
     }
-    with_choices(&format!("Which choice says: {}?", options[0]), &options.clone(), 0, rng)
+    with_choices(&format!("Which choice says: {}?", options[0]), &options, 0, rng)
 }
 
 /// A plain fact with two to four choices.
@@ -92,22 +134,43 @@ fn about_fact(fact: &Fact, rng: &mut ChaCha8Rng) -> (String, String) {
     others.truncate(3);
     let options: Vec<String> =
         std::iter::once(&fact.truth).chain(&others).map(|place| capitalised(fact.answers[*place])).collect();
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
     with_choices(fact.questions[rng.random_range(0..3)], &options, 0, rng)
 }
 
-/// A question in the benchmark's form, its choices shuffled; the answer is the choice and its letter. The words come
-/// first: a small model learns to name what it sees, then to find it among the choices.
-fn with_choices(question: &str, options: &[&str], truth: usize, rng: &mut ChaCha8Rng) -> (String, String) {
+/// A question in the benchmark's form with its choices shuffled, and the answer to it.
+fn with_choices(question: &str, options: &[String], truth: usize, rng: &mut ChaCha8Rng) -> (String, String) {
     let mut order: Vec<usize> = (0..options.len()).collect();
     order.shuffle(rng);
-    let shown: Vec<String> = order.iter().map(|place| options[*place].to_owned()).collect();
+    let shown: Vec<String> = order.iter().map(|place| options[*place].clone()).collect();
     let place = order.iter().position(|place| *place == truth).unwrap_or(0);
-    let letter = records::BenchmarkItem::letter(place as u8);
-    (render_prompt(question, &shown), format!("{} ({letter})", shown[place]))
+    (render_prompt(question, &shown), choice_answer(&shown[place], place as u8))
+}
+
+/// The answer to a question with choices that the demo's models learn: the words of the choice, then its letter. A small
+/// model names what it sees and then looks for it among the choices; both parts are written as the choices are, a blank
+/// before the words and a new line before the letter, so that they are the same tokens.
+pub fn choice_answer(option: &str, place: u8) -> String {
+    format!("I see: {option}\n({})", BenchmarkItem::letter(place))
 }
 
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parser_reads_every_answer_of_the_pool() {
+        for question in Pool::built_in().unwrap().questions {
+            for (place, option) in question.options.iter().enumerate() {
+                let answer = choice_answer(option, place as u8);
+                let reading = eval::mcq::read_answer(&answer, &question.options, false);
+                assert_eq!(reading.verdict, eval::mcq::Verdict::Choice(place as u8), "{answer}");
+                assert_eq!(reading.note, None, "{answer}");
+            }
+        }
+    }
 }

@@ -1,17 +1,17 @@
 //! The demo's training data: three annotated sources with realistic flaws, questions beside the human labels, and the
 //! configurations of curation and training.
 
+use super::general::choice_answer;
 use super::{CLIP, Demo, MAX_PIXELS, MIN_PIXELS, NFRAMES};
 use benchmark::{DrawSettings, Pool, draw, render_prompt};
-use records::BenchmarkItem;
 use serde_json::{Value, json};
 use std::path::Path;
 use world::{Scene, SourceKind, WrittenClip, write_source};
 
 /// Share of labels with a flaw.
 const FLAW_RATE: f64 = 0.12;
-/// Questions asked about a training clip.
-const QUESTIONS: usize = 12;
+/// Questions of the pool that are asked about a training clip.
+const QUESTIONS: usize = 18;
 
 /// Writes `RUN/world/{human,cv,reasoning}`, `RUN/curate.toml` and `RUN/sft.toml`.
 pub fn write(demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
@@ -39,8 +39,8 @@ pub fn write(demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
     Ok(records::write_atomic(&demo.out.join("sft.toml"), sft.as_bytes())?)
 }
 
-/// Questions of the pool beside each human label, drawn and permuted like the benchmark's, with the world's answers:
-/// what a fleet's annotators answer when they label a clip.
+/// Questions of the pool beside each human label, drawn and permuted like the benchmark's, and open questions, with the
+/// world's answers: what a fleet's annotators answer when they label a clip.
 fn write_questions(folder: &Path, written: &[WrittenClip], seed: u64) -> Result<(), Box<dyn std::error::Error>> {
     let pool = Pool::built_in()?;
     // Another key than the benchmark's.
@@ -51,8 +51,11 @@ fn write_questions(folder: &Path, written: &[WrittenClip], seed: u64) -> Result<
             let Some(place) = right_place(&clip.scene, &drawn.question.id, drawn.permutation) else { continue };
             let options = drawn.permutation.map(|place| drawn.question.options[usize::from(place)].clone());
             let question = render_prompt(&drawn.question.text, &options);
-            let answer = format!("{} ({})", options[usize::from(place)], BenchmarkItem::letter(place));
+            let answer = choice_answer(&options[usize::from(place)], place);
             turns.push(json!({"question": question, "answer": answer}));
+        }
+        for open in world::open_questions(&clip.scene) {
+            turns.push(json!({"question": open.question, "answer": open.answers[0]}));
         }
         let path = folder.join(format!("metas/{}.vqa.json", clip.name));
         records::write_atomic(&path, format!("{:#}\n", Value::Array(turns)).as_bytes())?;

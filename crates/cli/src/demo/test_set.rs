@@ -2,6 +2,7 @@
 //! captions and open questions. The benchmark itself is then drawn and frozen by the verb `benchmark`.
 
 use super::{CLIP, Demo, bar, render_all};
+use curate::{LabelForm, Prompts, Task, TaskPrompt};
 use eval::lingoqa::{Question, write_references};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -9,8 +10,6 @@ use world::{Domain, Scene};
 
 /// First seed of evaluation scenes; training scenes are drawn far from it.
 const FIRST_SEED: u64 = 9_000_000;
-/// What asks for a caption.
-pub const CAPTION_PROMPT: &str = "Caption the video in detail.";
 /// Open questions of a clip.
 const OPEN_QUESTIONS: usize = 3;
 
@@ -45,12 +44,20 @@ fn write_answers(set: &Path, names: &[String], scenes: &[Scene]) -> Result<(), B
 }
 
 fn write_captions(set: &Path, names: &[String], scenes: &[Scene]) -> Result<(), Box<dyn std::error::Error>> {
-    let request = |name: &String| json!({"id": name, "video": video(name), "prompt": CAPTION_PROMPT});
+    let prompt = caption_prompt()?;
+    let request =
+        |name: &String| json!({"id": name, "video": video(name), "system": prompt.system, "prompt": prompt.user});
     let requests: Vec<Value> = names.iter().map(request).collect();
     let reference = |(name, scene): (&String, &Scene)| json!({"clip": name, "text": world::caption(scene)});
     let references: Vec<Value> = names.iter().zip(scenes).map(reference).collect();
     records::write_jsonl_atomic(&set.join("captions.jsonl"), &requests)?;
     Ok(records::write_jsonl_atomic(&set.join("references.jsonl"), &references)?)
+}
+
+/// What asks for a caption: the question that human captions are taught with.
+pub fn caption_prompt() -> Result<TaskPrompt, Box<dyn std::error::Error>> {
+    let prompts = Prompts::read(None)?;
+    Ok(prompts.get(Task::Caption, LabelForm::Human).cloned().ok_or("there is no prompt for captions")?)
 }
 
 fn write_open_questions(set: &Path, names: &[String], scenes: &[Scene]) -> Result<(), Box<dyn std::error::Error>> {
