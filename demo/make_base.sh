@@ -11,12 +11,18 @@ mkdir -p "$work"
 
 cargo build --release --locked
 roadscribe=${CARGO_TARGET_DIR:-target}/release/roadscribe
-[ -f "$work/general/meta.json" ] || "$roadscribe" demo --general "$clips" --seed 1000 --out "$work/general"
+[ -f "$work/general/corpus.txt" ] || "$roadscribe" demo --general "$clips" --seed 1000 --out "$work/general"
 [ -f "$work/tokenizer.json" ] || cargo xtask tokenizer "$work/merges.txt" --text "$work/general/corpus.txt" --vocabulary 1450 \
     --tokenizer-json "$work/tokenizer.json"
 [ -f "$work/model/config.json" ] || "$roadscribe" init --config demo --seed 7 --dtype f32 --tokenizer "$work/tokenizer.json" --out "$work/model"
-"$roadscribe" train --config demo/pretrain.toml
-checkpoint=$(ls -d "$work"/train/step_* | tail -n 1)
+model=$work/model
+for choices in 2 3 4; do
+    "$roadscribe" train --config demo/read.toml --set "policy.model_name_or_path=$model" --set "train.output_dir=$work/read_$choices" \
+        --set "custom.dataset.subdirectories=[\"words_$choices\"]"
+    model=$work/read_$choices/step_000400
+done
+"$roadscribe" train --config demo/see.toml
+checkpoint=$work/see/step_001100
 mkdir -p demo/base
 for file in config.json generation_config.json tokenizer.json tokenizer_config.json special_tokens_map.json preprocessor_config.json \
     video_preprocessor_config.json chat_template.jinja model.safetensors; do

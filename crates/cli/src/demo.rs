@@ -109,13 +109,12 @@ impl Demo {
     fn claim_folder(&self) -> Result<(), Box<dyn Error>> {
         fs::create_dir_all(&self.out).map_err(|e| format!("{}: {e}", self.out.display()))?;
         let path = self.out.join("demo.json");
-        let settings =
-            json!({"version": env!("CARGO_PKG_VERSION"), "seed": self.seed, "sizes": format!("{:?}", self.sizes)});
+        let settings = json!({"version": env!("CARGO_PKG_VERSION"), "base": base::hash(), "seed": self.seed, "sizes": format!("{:?}", self.sizes)});
         let text = format!("{settings:#}\n");
         match fs::read_to_string(&path) {
             Ok(found) if found == text => Ok(()),
             Ok(_) => Err(format!(
-                "{}: this folder is of a demo with other settings; give --out another folder, or remove this one",
+                "{}: this folder is of a demo with other settings, or of another version; give --out another folder, or remove this one",
                 self.out.display()
             )
             .into()),

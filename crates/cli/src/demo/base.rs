@@ -1,6 +1,7 @@
 //! The demo's base model: a Qwen3-VL of 2.7 M parameters with its own tokenizer, pre-trained by this program on the general
 //! part of the world (`demo/make_base.sh`) and carried in the binary.
 
+use records::ContentHash;
 use std::{error::Error, path::Path};
 
 const FILES: [(&str, &[u8]); 9] = [
@@ -14,6 +15,12 @@ const FILES: [(&str, &[u8]); 9] = [
     ("chat_template.jinja", include_bytes!("../../../../demo/base/chat_template.jinja")),
     ("model.safetensors", include_bytes!("../../../../demo/base/model.safetensors")),
 ];
+
+/// Hash of all files, which names the model.
+pub fn hash() -> ContentHash {
+    let hashes: Vec<_> = FILES.iter().map(|(name, bytes)| (*name, ContentHash::of_bytes(bytes))).collect();
+    ContentHash::of_parts(hashes.iter().map(|(name, hash)| (*name, hash)))
+}
 
 /// Writes the model's folder.
 pub fn unpack(dir: &Path) -> Result<(), Box<dyn Error>> {

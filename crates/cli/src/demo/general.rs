@@ -22,33 +22,53 @@ const KNOWN: Category = Category::SceneDescription;
 /// Share of clips with a label: a general model has read some, whatever the format.
 const LABELLED: f64 = 0.3;
 
-/// Writes `clips` clips of the general part with conversations, meta.json, and corpus.txt with all text, for a tokenizer.
+/// Samples without a video for each number of choices.
+const LISTS: usize = 12_000;
+
+/// Writes `clips/`, clips of the general part with conversations; `words_2/`, `words_3/`, `words_4/`, samples without a
+/// video that teach to find words among so many choices; corpus.txt with the text of the clips, for a tokenizer.
 pub fn write(out: &Path, clips: u64, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
-    std::fs::create_dir_all(out.join("videos")).map_err(|e| format!("{}: {e}", out.display()))?;
+    std::fs::create_dir_all(out.join("clips/videos")).map_err(|e| format!("{}: {e}", out.display()))?;
     let bar = super::bar(clips, "clips");
     let scenes: Vec<Scene> = (0..clips).map(|n| Scene::draw(seed.wrapping_add(n), Domain::General)).collect();
-    super::render_all(&scenes, &|n| out.join(format!("videos/general_{n:06}.mp4")), CLIP, &bar)?;
+    super::render_all(&scenes, &|n| out.join(format!("clips/videos/general_{n:06}.mp4")), CLIP, &bar)?;
     let pool = Pool::built_in()?;
     let known: Vec<&Question> = pool.questions.iter().filter(|q| q.category == KNOWN).collect();
     let phrases: Vec<&str> = pool.questions.iter().flat_map(|q| q.options.iter().map(String::as_str)).collect();
     let caption = caption_prompt()?.user;
     let asks = Asks { known, phrases, captions: vec![CAPTION_PROMPTS[0], CAPTION_PROMPTS[1], &caption] };
-    let (mut entries, mut corpus) = (Vec::new(), prompts(&pool)?.repeat(scenes.len().div_ceil(20)));
+    let mut corpus = prompts(&pool)?.repeat(scenes.len().div_ceil(20));
+    let mut entries = Vec::new();
     for (n, scene) in scenes.iter().enumerate() {
-        let mut turns = Vec::new();
-        for (question, answer) in conversation(scene, &asks)? {
-            corpus.push_str(&format!("{question}\n{answer}\n"));
-            turns.push(json!({"role": "user", "content": question}));
-            turns.push(json!({"role": "assistant", "content": answer}));
-        }
         let name = format!("general_{n:06}");
+        let turns = as_turns(conversation(scene, &asks)?);
+        corpus.extend(turns.iter().filter_map(|turn| turn["content"].as_str()).flat_map(|text| [text, "\n"]));
         entries.push(json!({"id": name, "video": format!("videos/{name}.mp4"), "conversation": turns}));
     }
-    let text = serde_json::to_string(&Value::Array(entries))?;
+    write_meta(&out.join("clips"), entries)?;
+    for choices in 2..=4 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ choices as u64);
+        let lists = (0..LISTS).map(|_| as_turns(vec![find_words(choices, &asks.phrases, &mut rng)]));
+        let entries = lists.enumerate().map(|(n, turns)| json!({"id": format!("words_{n:06}"), "conversation": turns}));
+        write_meta(&out.join(format!("words_{choices}")), entries.collect())?;
+    }
     weights::write_file_atomic(&out.join("corpus.txt"), |file| file.write_all(corpus.as_bytes()))?;
-    weights::write_file_atomic(&out.join("meta.json"), |file| writeln!(file, "{text}"))?;
-    say!("{}: {clips} clips of the general part of the world, meta.json, corpus.txt", out.display());
+    say!("{}: {clips} clips of the general part of the world with conversations, words, corpus.txt", out.display());
     Ok(())
+}
+
+fn write_meta(folder: &Path, entries: Vec<Value>) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(folder)?;
+    let text = serde_json::to_string(&Value::Array(entries))?;
+    Ok(weights::write_file_atomic(&folder.join("meta.json"), |file| writeln!(file, "{text}"))?)
+}
+
+/// The turns of a conversation.
+fn as_turns(conversation: Vec<(String, String)>) -> Vec<Value> {
+    let turns = |(question, answer)| {
+        [json!({"role": "user", "content": question}), json!({"role": "assistant", "content": answer})]
+    };
+    conversation.into_iter().flat_map(turns).collect()
 }
 
 /// What fine-tuning and evaluation will ask, for the tokenizer alone.
@@ -115,15 +135,35 @@ fn label(scene: &Scene, rng: &mut ChaCha8Rng) -> Result<(String, String), serde_
     Ok((format!("Write a {what} label."), format!("```json\n{value:#}\n```")))
 }
 
-/// Which of the choices is given: has nothing to do with the video, and teaches to find words and their letter.
-fn about_words(phrases: &[&str], rng: &mut ChaCha8Rng) -> (String, String) {
-    let mut options: Vec<String> = Vec::new();
-    while options.len() < 4 {
-        let phrase = phrases[rng.random_range(0..phrases.len())];
-        if options.iter().all(|other| other != phrase) {
-            options.push(phrase.to_owned());
+/// Different ones of the given texts.
+fn different(count: usize, texts: &[&str], rng: &mut ChaCha8Rng) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    while found.len() < count {
+        let text = texts[rng.random_range(0..texts.len())];
+        if found.iter().all(|other| other != text) {
+            found.push(text.to_owned());
         }
     }
+    found
+}
+
+/// A list of choices, to be found again in another order: single words, and where there are four, whole phrases. Few
+/// choices come first: with four, a small model does not begin to find anything.
+fn find_words(choices: usize, phrases: &[&str], rng: &mut ChaCha8Rng) -> (String, String) {
+    let words: Vec<&str> =
+        phrases.iter().flat_map(|phrase| phrase.split_whitespace()).filter(|w| w.len() > 2).collect();
+    let options = different(choices, if choices < 4 { &words } else { phrases }, rng);
+    let mut order: Vec<usize> = (0..choices).collect();
+    order.shuffle(rng);
+    let asked: Vec<&str> = order.iter().map(|place| options[*place].as_str()).collect();
+    let lines = options.iter().zip(0..).map(|(option, place)| format!("\n({}) {option}", BenchmarkItem::letter(place)));
+    let answers: Vec<String> = order.iter().map(|place| choice_answer(&options[*place], *place as u8)).collect();
+    (format!("Find these: {}.{}", asked.join("; "), lines.collect::<String>()), answers.join("\n"))
+}
+
+/// Which of the choices is given: has nothing to do with the video, and teaches to find words and their letter.
+fn about_words(phrases: &[&str], rng: &mut ChaCha8Rng) -> (String, String) {
+    let options = different(4, phrases, rng);
     with_choices(&format!("Which choice says: {}?", options[0]), &options, 0, rng)
 }
 
@@ -147,10 +187,10 @@ fn with_choices(question: &str, options: &[String], truth: usize, rng: &mut ChaC
 }
 
 /// The answer to a question with choices that the demo's models learn: the words of the choice, then its letter. A small
-/// model names what it sees and then looks for it among the choices; both parts are written as the choices are, a blank
-/// before the words and a new line before the letter, so that they are the same tokens.
+/// model names what it sees and then looks for it among the choices; the blank before the words makes them the tokens that
+/// they are there.
 pub fn choice_answer(option: &str, place: u8) -> String {
-    format!("I see: {option}\n({})", BenchmarkItem::letter(place))
+    format!("I see: {option} ({})", BenchmarkItem::letter(place))
 }
 
 fn capitalised(text: &str) -> String {
