@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let sizes = match args.quick {
-        false => Sizes { eval: 56, human: 150, cv: 80, reasoning: 60, steps: 160, save_every: 40 },
+        false => Sizes { eval: 56, human: 200, cv: 110, reasoning: 90, steps: 160, save_every: 40 },
         true => Sizes { eval: 6, human: 12, cv: 12, reasoning: 12, steps: 4, save_every: 2 },
     };
     let demo = Demo { out: args.out.clone(), seed: args.seed, sizes, started: Instant::now() };

@@ -1,4 +1,4 @@
-//! The demo's training data: three annotated sources with realistic flaws, questions beside the human labels, and the
+//! The demo's training data: three annotated sources with realistic flaws, answered questions beside the labels, and the
 //! configurations of curation and training.
 
 use super::general::choice_answer;
@@ -11,7 +11,7 @@ use world::{Scene, SourceKind, WrittenClip, write_source};
 /// Share of labels with a flaw.
 const FLAW_RATE: f64 = 0.12;
 /// Questions of the pool that are asked about a training clip.
-const QUESTIONS: usize = 18;
+const QUESTIONS: usize = 12;
 
 /// Writes `RUN/world/{human,cv,reasoning}`, `RUN/curate.toml` and `RUN/sft.toml`.
 pub fn write(demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
@@ -29,9 +29,7 @@ pub fn write(demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
         }
         let seed = demo.seed.wrapping_mul(1_000_000_007).wrapping_add(1_000_000 * (number as u64 + 1));
         let written = write_source(&folder, kind, seed, clips, FLAW_RATE, CLIP, true)?;
-        if name == "human" {
-            write_questions(&folder, &written, demo.seed)?;
-        }
+        write_questions(&folder, &written, demo.seed)?;
     }
     let out = demo.out.display().to_string();
     let (curate, sft) = (curate_toml(&out, demo.seed), sft_toml(demo, &out));
@@ -39,7 +37,7 @@ pub fn write(demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
     Ok(records::write_atomic(&demo.out.join("sft.toml"), sft.as_bytes())?)
 }
 
-/// Questions of the pool beside each human label, drawn and permuted like the benchmark's, and open questions, with the
+/// Questions of the pool beside each label, drawn and permuted like the benchmark's, and open questions, with the
 /// world's answers: what a fleet's annotators answer when they label a clip.
 fn write_questions(folder: &Path, written: &[WrittenClip], seed: u64) -> Result<(), Box<dyn std::error::Error>> {
     let pool = Pool::built_in()?;
@@ -51,7 +49,7 @@ fn write_questions(folder: &Path, written: &[WrittenClip], seed: u64) -> Result<
             let Some(place) = right_place(&clip.scene, &drawn.question.id, drawn.permutation) else { continue };
             let options = drawn.permutation.map(|place| drawn.question.options[usize::from(place)].clone());
             let question = render_prompt(&drawn.question.text, &options);
-            let answer = choice_answer(&options[usize::from(place)], place);
+            let answer = choice_answer(&options[usize::from(place)]);
             turns.push(json!({"question": question, "answer": answer}));
         }
         for open in world::open_questions(&clip.scene) {
@@ -80,6 +78,7 @@ model = "{out}/base"
 [[source]]
 kind = "cv"
 path = "{out}/world/cv"
+tasks = ["caption", "vqa"]
 
 [[source]]
 kind = "human"
@@ -89,6 +88,7 @@ tasks = ["caption", "rubric", "vqa"]
 [[source]]
 kind = "reasoning"
 path = "{out}/world/reasoning"
+tasks = ["reasoning", "vqa"]
 
 [eval_set]
 files = ["{out}/benchmark/items.jsonl", "{out}/benchmark/captions.jsonl", "{out}/benchmark/references.jsonl"]
