@@ -52,14 +52,14 @@ pub struct AnswerSummary {
 /// # Errors
 /// Those of [`read_draft`] and of the answerer.
 pub fn attach_answers(dir: &Path, answerer: &dyn Answerer, source: &str) -> Result<AnswerSummary> {
-    let (_, items) = read_draft(dir)?;
+    let (draft, items) = read_draft(dir)?;
     let mut answered: Vec<BenchmarkItem> = Vec::new();
     let mut dropped = Vec::new();
     let mut summary = AnswerSummary::default();
     for item in items {
         let reason = match answerer.answer(&item)? {
             Answer::Choice(place) if place < 4 => {
-                answered.push(item.answered(place, source));
+                answered.push(item.answered(place, source, draft.prompt_version));
                 continue;
             }
             Answer::Choice(_) => "no_such_choice".to_owned(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use records::{BenchmarkItem, Category, ContentHash};
 use serde::{Deserialize, Serialize};
 
-use crate::{ClipList, DrawSettings, Error, Pool, PoolRecord, Result, clips::Clip, draw};
+use crate::{ClipList, DrawSettings, Error, Pool, PoolRecord, PromptForm, Result, clips::Clip, draw};
 
 /// Settings of a draft, `draft.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Draft {
     pub seed: u64,
     /// Questions a clip gets.
     pub per_clip: usize,
+    /// Form of the prompts.
+    #[serde(default)]
+    pub prompt_version: PromptForm,
     /// Hash of `draft.jsonl`.
     pub items_hash: ContentHash,
 }
@@ -76,6 +79,7 @@ pub fn write_draft(dir: &Path, pool: &Pool, clips: &ClipList, settings: &DrawSet
         pool: PoolRecord::of(pool),
         seed: settings.seed,
         per_clip: settings.per_clip,
+        prompt_version: settings.prompt,
         items_hash: ContentHash::of_file(&path)?,
     };
     write_json(&dir.join("draft.json"), &draft)?;
@@ -112,10 +116,10 @@ fn item(clip: &Clip, video: &str, drawn: &crate::Drawn<'_>) -> DraftItem {
 
 impl DraftItem {
     /// The item with an answer; `answer` is a place in the order shown.
-    pub(crate) fn answered(self, answer: u8, source: &str) -> BenchmarkItem {
+    pub(crate) fn answered(self, answer: u8, source: &str, form: PromptForm) -> BenchmarkItem {
         BenchmarkItem {
-            prompt: crate::render_prompt(&self.question, &self.options),
-            prompt_version: crate::PROMPT_VERSION.to_owned(),
+            prompt: form.render(&self.question, &self.options),
+            prompt_version: form.name().to_owned(),
             system: String::new(),
             answer,
             answer_source: source.to_owned(),

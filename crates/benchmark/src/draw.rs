@@ -2,7 +2,7 @@
 
 use records::{ContentHash, Question};
 
-use crate::{Error, Pool, Result};
+use crate::{Error, Pool, PromptForm, Result};
 
 /// How questions are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,12 +11,14 @@ pub struct DrawSettings {
     pub per_clip: usize,
     /// Key of the draw.
     pub seed: u64,
+    /// Form of the prompts.
+    pub prompt: PromptForm,
 }
 
 impl Default for DrawSettings {
     /// The recipe's 12 a clip.
     fn default() -> Self {
-        Self { per_clip: 12, seed: 42 }
+        Self { per_clip: 12, seed: 42, prompt: PromptForm::default() }
     }
 }
 
@@ -118,7 +120,7 @@ mod tests {
     fn seed_and_clip_decide_and_nothing_else() {
         let pool = Pool::built_in().unwrap();
         let ids = |clip: &str, seed| -> Vec<String> {
-            let drawn = draw(&pool, clip, &DrawSettings { per_clip: 12, seed }).unwrap();
+            let drawn = draw(&pool, clip, &DrawSettings { seed, ..DrawSettings::default() }).unwrap();
             drawn.iter().map(|d| format!("{}{:?}", d.question.id, d.permutation)).collect()
         };
         assert_eq!(ids("a", 1), ids("a", 1));
@@ -126,7 +128,7 @@ mod tests {
         assert_ne!(ids("a", 1), ids("a", 2));
         let mut reversed = pool.clone();
         reversed.questions.reverse();
-        let again = draw(&reversed, "a", &DrawSettings { per_clip: 12, seed: 1 }).unwrap();
+        let again = draw(&reversed, "a", &DrawSettings { seed: 1, ..DrawSettings::default() }).unwrap();
         let mut sorted: Vec<_> = again.iter().map(|d| format!("{}{:?}", d.question.id, d.permutation)).collect();
         let mut expect = ids("a", 1);
         sorted.sort();
@@ -137,7 +139,9 @@ mod tests {
     #[test]
     fn counts_that_do_not_fit_are_errors() {
         let pool = Pool::built_in().unwrap();
-        let error = |per_clip| draw(&pool, "a", &DrawSettings { per_clip, seed: 1 }).unwrap_err().to_string();
+        let error = |per_clip| {
+            draw(&pool, "a", &DrawSettings { per_clip, seed: 1, ..DrawSettings::default() }).unwrap_err().to_string()
+        };
         assert!(error(5).contains("at least 6"), "{}", error(5));
         assert!(error(51).contains("at most"), "{}", error(51));
         assert_eq!(draw(&pool, "a", &DrawSettings { per_clip: 50, seed: 1 }).unwrap().len(), 50);

@@ -6,22 +6,10 @@ use std::path::Path;
 use records::{BenchmarkItem, Category, ContentHash, DataRoot};
 use serde::{Deserialize, Serialize};
 
-use crate::{Dropped, Error, Pool, Result, draft, read_draft};
-
-/// Name and version of the form that [`render_prompt`] writes.
-pub const PROMPT_VERSION: &str = "mcq/1";
+use crate::{Dropped, Error, Pool, PromptForm, Result, draft, read_draft};
 
 /// Name of the manifest in the folder of a benchmark.
 const MANIFEST: &str = "benchmark.json";
-
-/// The text of a request: the question, its choices, and what to answer.
-pub fn render_prompt(question: &str, options: &[String]) -> String {
-    let mut text = format!("{question}\n");
-    for (place, option) in options.iter().enumerate() {
-        text.push_str(&format!("({}) {option}\n", BenchmarkItem::letter(place as u8)));
-    }
-    text + "Answer with the option's letter from the given choices directly."
-}
 
 /// Which pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +43,7 @@ pub struct BenchmarkManifest {
     /// Questions drawn for a clip.
     pub per_clip: usize,
     /// Form of the prompts.
-    pub prompt_version: String,
+    pub prompt_version: PromptForm,
     /// Items.
     pub items: usize,
     /// Items of each area.
@@ -119,7 +107,7 @@ pub fn freeze(dir: &Path, name: &str) -> Result<BenchmarkManifest> {
         pool: draft.pool,
         seed: draft.seed,
         per_clip: draft.per_clip,
-        prompt_version: PROMPT_VERSION.to_owned(),
+        prompt_version: draft.prompt_version,
         items: items.len(),
         categories: count(items.iter().map(|item| item.category)),
         required: items.iter().filter(|item| item.required).count(),

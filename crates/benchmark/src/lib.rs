@@ -14,6 +14,7 @@ mod error;
 mod freeze;
 mod model_answers;
 mod pool;
+mod prompt;
 mod stats;
 
 pub use answer::{Answer, AnswerFile, AnswerSummary, Answerer, Dropped, attach_answers};
@@ -21,7 +22,8 @@ pub use clips::{Clip, ClipList, Reject, read_clips};
 pub use draft::{Draft, DraftItem, DraftSummary, read_draft, write_draft};
 pub use draw::{DrawSettings, Drawn, draw};
 pub use error::{Error, Result};
-pub use freeze::{BenchmarkManifest, Frozen, PROMPT_VERSION, PoolRecord, freeze, render_prompt, verify, verify_media};
+pub use freeze::{BenchmarkManifest, Frozen, PoolRecord, freeze, verify, verify_media};
 pub use model_answers::ModelAnswers;
 pub use pool::{Pool, Scope};
+pub use prompt::PromptForm;
 pub use stats::{CategoryCount, LengthCheck, LetterTest, QuestionStats, Stats, stats};

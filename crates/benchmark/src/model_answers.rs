@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chat::{ChatModel, ChatRequest, FinishReason, Message};
 
-use crate::{Answer, Answerer, DraftItem, Result, answer::of_text, render_prompt};
+use crate::{Answer, Answerer, DraftItem, PromptForm, Result, answer::of_text};
 
 /// Asks a model that sees the video.
 pub struct ModelAnswers<'a> {
@@ -18,7 +18,7 @@ impl Answerer for ModelAnswers<'_> {
     fn answer(&self, item: &DraftItem) -> Result<Answer> {
         let text = format!(
             "{}\nIf the video does not show it, answer: cannot be determined",
-            render_prompt(&item.question, &item.options)
+            PromptForm::LetterFirst.render(&item.question, &item.options)
         );
         let video = self.root.join(&item.video).display().to_string();
         let mut request = ChatRequest::greedy(vec![Message::video_and_text(video, text)]);

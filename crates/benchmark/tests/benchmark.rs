@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use benchmark::{
-    AnswerFile, ClipList, DrawSettings, Pool, attach_answers, freeze, read_clips, read_draft, stats, verify,
-    verify_media, write_draft,
+    AnswerFile, ClipList, DrawSettings, Pool, PromptForm, attach_answers, freeze, read_clips, read_draft, stats,
+    verify, verify_media, write_draft,
 };
 
 fn clips(dir: &Path, count: usize) -> ClipList {
@@ -75,11 +75,27 @@ fn from_clips_to_a_frozen_set() {
         let question = pool.questions.iter().find(|q| q.id == item.question_id).unwrap();
         assert_eq!(right, &question.options[1], "letter, text and number mean the same");
         assert!(item.prompt.starts_with(&format!("{}\n(A) {}\n(B) ", item.question, item.options[0])));
+        assert_eq!(item.prompt_version, "mcq/1");
     }
     let stats = stats(&frozen.items);
     assert_eq!(stats.prior_accuracy, 1.0);
     assert!(stats.questions.iter().all(|q| q.entropy_bits == 0.0));
     assert!(stats.to_string().contains("24 questions about 4 clips"));
+}
+
+#[test]
+fn the_form_of_the_prompts_is_that_of_the_draw() {
+    let source = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let settings = DrawSettings { prompt: PromptForm::LetterLast, ..DrawSettings::default() };
+    write_draft(dir, &Pool::built_in().unwrap(), &clips(source.path(), 1), &settings).unwrap();
+    attach_answers(dir, &answers(dir), "test").unwrap();
+    assert_eq!(freeze(dir, "X").unwrap().prompt_version, PromptForm::LetterLast);
+    for item in verify(dir).unwrap().items {
+        assert!(item.prompt.starts_with(&format!("{}\n{} (A)\n", item.question, item.options[0])));
+        assert_eq!(item.prompt_version, "mcq/2");
+    }
 }
 
 #[test]
@@ -90,7 +106,7 @@ fn a_frozen_set_never_changes() {
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
     let make = |seed| {
-        write_draft(dir, &pool, &list, &DrawSettings { per_clip: 12, seed }).unwrap();
+        write_draft(dir, &pool, &list, &DrawSettings { seed, ..DrawSettings::default() }).unwrap();
         attach_answers(dir, &answers(dir), "test").unwrap();
     };
     make(1);

@@ -1,7 +1,7 @@
 //! `roadscribe benchmark`: draws questions for clips, attaches answers, freezes the set, looks at it.
 
 use crate::Outcome;
-use ::benchmark::{AnswerFile, DrawSettings, Pool, Reject};
+use ::benchmark::{AnswerFile, DrawSettings, Pool, PromptForm, Reject};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -44,6 +44,9 @@ struct DrawArgs {
     /// Key of the draw
     #[arg(long, default_value_t = 42)]
     seed: u64,
+    /// Form of the prompts: mcq/1 shows `(A) Rain`, mcq/2 `Rain (A)`, for models of a few million parameters
+    #[arg(long, value_name = "FORM", default_value = "mcq/1", value_parser = prompt_form)]
+    prompt: PromptForm,
     /// Pool of questions [default: the built-in one]
     #[arg(long, value_name = "FILE.toml")]
     pool: Option<PathBuf>,
@@ -98,6 +101,11 @@ pub fn run(args: &Args) -> Outcome {
     }
 }
 
+fn prompt_form(name: &str) -> Result<PromptForm, String> {
+    let names = || PromptForm::ALL.map(PromptForm::name).join(" and ");
+    PromptForm::ALL.into_iter().find(|form| form.name() == name).ok_or_else(|| format!("there are {}", names()))
+}
+
 fn draw(args: &DrawArgs) -> Outcome {
     let pool = args.pool.as_deref().map_or_else(Pool::built_in, Pool::read)?;
     let list = ::benchmark::read_clips(&args.clips)?;
@@ -113,7 +121,7 @@ fn draw(args: &DrawArgs) -> Outcome {
         )
         .into());
     }
-    let settings = DrawSettings { per_clip: args.per_clip, seed: args.seed };
+    let settings = DrawSettings { per_clip: args.per_clip, seed: args.seed, prompt: args.prompt };
     let summary = ::benchmark::write_draft(&args.dir, &pool, &list, &settings)?;
     say!(
         "{}: {} questions about {} clips, from pool {} {}",

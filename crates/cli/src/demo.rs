@@ -9,6 +9,7 @@ mod sources;
 mod test_set;
 
 use crate::{Cli, Outcome, dispatch};
+use benchmark::PromptForm;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -24,6 +25,8 @@ use world::{ClipForm, Scene};
 
 /// Form of the world's clips.
 const CLIP: ClipForm = ClipForm { width: 320, height: 192, frames: 40, fps: 4 };
+/// How the benchmark puts its questions.
+const PROMPT: PromptForm = PromptForm::LetterLast;
 /// Name of the base model in records and figures.
 const BASE_NAME: &str = "Roadscribe-Demo";
 /// What the demo's fine-tuning and inference show a model of a clip.
@@ -76,7 +79,7 @@ pub fn run(args: &Args) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let sizes = match args.quick {
-        false => Sizes { eval: 56, human: 200, cv: 110, reasoning: 90, steps: 160, save_every: 40 },
+        false => Sizes { eval: 56, human: 150, cv: 80, reasoning: 60, steps: 160, save_every: 40 },
         true => Sizes { eval: 6, human: 12, cv: 12, reasoning: 12, steps: 4, save_every: 2 },
     };
     let demo = Demo { out: args.out.clone(), seed: args.seed, sizes, started: Instant::now() };
@@ -131,7 +134,7 @@ impl Demo {
         self.once("three annotated sources", || sources::write(self))?;
 
         self.title("1. Benchmark definition");
-        self.verb(&["benchmark", "draw", &set, "--clips", &format!("{set}/videos")])?;
+        self.verb(&["benchmark", "draw", &set, "--clips", &format!("{set}/videos"), "--prompt", PROMPT.name()])?;
         self.verb(&["benchmark", "answer", &set, "--answers", &format!("{set}/answers.jsonl"), "--source", "world"])?;
         self.verb(&["benchmark", "freeze", &set, "--name", "AV_VQA"])?;
 

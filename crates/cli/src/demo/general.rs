@@ -1,8 +1,8 @@
 //! `roadscribe demo --general N`: the general part of the world as conversations, for pre-training the demo's base model.
 
-use super::CLIP;
 use super::test_set::caption_prompt;
-use benchmark::{Pool, render_prompt};
+use super::{CLIP, PROMPT};
+use benchmark::Pool;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use records::{BenchmarkItem, Category, Question};
@@ -12,37 +12,31 @@ use world::{Domain, Fact, Scene, general_caption, general_facts};
 
 /// What asks for a caption, beside the prompt of curation.
 const CAPTION_PROMPTS: [&str; 2] = ["Describe the video.", "What is in this video?"];
-/// Conversations about each clip. They are short: among many questions with the same letters a small model finds none.
+/// Conversations about each clip.
 const CONVERSATIONS: usize = 3;
 /// Open questions and questions with choices of a conversation.
 const OPEN: usize = 4;
-const CHOICES: usize = 2;
+const CHOICES: usize = 3;
 /// The category of the pool that a general model knows something of; the others are left to fine-tuning.
 const KNOWN: Category = Category::SceneDescription;
 /// Shares of conversations with a caption and with a label: a general model has read some, whatever the format.
 const CAPTIONED: f64 = 0.5;
 const LABELLED: f64 = 0.1;
 
-/// Samples without a video of each kind.
-const LISTS: usize = 12_000;
-
-/// Writes `clips/`, clips of the general part with conversations; `words_2/`, `words_3/`, `words_4/` and `phrases_4/`,
-/// samples without a video that teach to find words among so many choices; corpus.txt with the text of the clips, for a
-/// tokenizer. Few choices and single words come first: with four phrases, a small model does not begin to find anything.
+/// Writes `videos/`, clips of the general part, meta.json with conversations about them, and corpus.txt with all text, for
+/// a tokenizer.
 pub fn write(out: &Path, clips: u64, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
-    std::fs::create_dir_all(out.join("clips/videos")).map_err(|e| format!("{}: {e}", out.display()))?;
+    std::fs::create_dir_all(out.join("videos")).map_err(|e| format!("{}: {e}", out.display()))?;
     let bar = super::bar(clips, "clips");
     let scenes: Vec<Scene> = (0..clips).map(|n| Scene::draw(seed.wrapping_add(n), Domain::General)).collect();
-    super::render_all(&scenes, &|n| out.join(format!("clips/videos/general_{n:06}.mp4")), CLIP, &bar)?;
+    super::render_all(&scenes, &|n| out.join(format!("videos/general_{n:06}.mp4")), CLIP, &bar)?;
     let pool = Pool::built_in()?;
     let known: Vec<&Question> = pool.questions.iter().filter(|q| q.category == KNOWN).collect();
     let phrases: Vec<&str> = pool.questions.iter().flat_map(|q| q.options.iter().map(String::as_str)).collect();
     let caption = caption_prompt()?.user;
-    let words = phrases.iter().flat_map(|phrase| phrase.split_whitespace()).filter(|word| word.len() > 2).collect();
-    let asks = Asks { known, phrases, words, captions: vec![CAPTION_PROMPTS[0], CAPTION_PROMPTS[1], &caption] };
+    let asks = Asks { known, phrases, captions: vec![CAPTION_PROMPTS[0], CAPTION_PROMPTS[1], &caption] };
     let mut corpus = prompts(&pool)?.repeat(scenes.len().div_ceil(20));
     let mut entries = Vec::new();
-    let mut lists = Vec::new();
     for (n, scene) in scenes.iter().enumerate() {
         let mut rng = ChaCha8Rng::seed_from_u64(scene.seed ^ 0x6765_6e65_7261_6c00);
         let name = format!("general_{n:06}");
@@ -52,31 +46,12 @@ pub fn write(out: &Path, clips: u64, seed: u64) -> Result<(), Box<dyn std::error
             let id = format!("{name}_{number}");
             entries.push(json!({"id": id, "video": format!("videos/{name}.mp4"), "conversation": turns}));
         }
-        let turns = as_turns(vec![find_again(4, &asks.phrases, &mut rng)]);
-        lists.push(json!({"id": name, "video": format!("../clips/videos/{name}.mp4"), "conversation": turns}));
     }
-    write_meta(&out.join("clips"), entries)?;
-    write_meta(&out.join("clips_phrases"), lists)?;
-    for (folder, choices, texts) in [
-        ("words_2", 2, &asks.words),
-        ("words_3", 3, &asks.words),
-        ("words_4", 4, &asks.words),
-        ("phrases_4", 4, &asks.phrases),
-    ] {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ choices as u64);
-        let lists = (0..LISTS).map(|_| as_turns(vec![find_again(choices, texts, &mut rng)]));
-        let entries = lists.enumerate().map(|(n, turns)| json!({"id": format!("words_{n:06}"), "conversation": turns}));
-        write_meta(&out.join(folder), entries.collect())?;
-    }
-    weights::write_file_atomic(&out.join("corpus.txt"), |file| file.write_all(corpus.as_bytes()))?;
-    say!("{}: {clips} clips of the general part of the world with conversations, words, corpus.txt", out.display());
-    Ok(())
-}
-
-fn write_meta(folder: &Path, entries: Vec<Value>) -> Result<(), Box<dyn std::error::Error>> {
-    std::fs::create_dir_all(folder)?;
     let text = serde_json::to_string(&Value::Array(entries))?;
-    Ok(weights::write_file_atomic(&folder.join("meta.json"), |file| writeln!(file, "{text}"))?)
+    weights::write_file_atomic(&out.join("meta.json"), |file| writeln!(file, "{text}"))?;
+    weights::write_file_atomic(&out.join("corpus.txt"), |file| file.write_all(corpus.as_bytes()))?;
+    say!("{}: {clips} clips of the general part of the world, meta.json, corpus.txt", out.display());
+    Ok(())
 }
 
 /// The turns of a conversation.
@@ -89,7 +64,7 @@ fn as_turns(conversation: Vec<(String, String)>) -> Vec<Value> {
 
 /// What fine-tuning and evaluation will ask, for the tokenizer alone.
 fn prompts(pool: &Pool) -> Result<String, Box<dyn std::error::Error>> {
-    let mut text: String = pool.questions.iter().map(|q| render_prompt(&q.text, &q.options) + "\n").collect();
+    let mut text: String = pool.questions.iter().map(|q| PROMPT.render(&q.text, &q.options) + "\n").collect();
     for prompt in curate::Prompts::read(None)?.all() {
         text.push_str(&format!("{}\n{}\n", prompt.system, prompt.user));
     }
@@ -100,9 +75,8 @@ fn prompts(pool: &Pool) -> Result<String, Box<dyn std::error::Error>> {
 struct Asks<'a> {
     /// Questions of the pool that are asked.
     known: Vec<&'a Question>,
-    /// Choices of the whole pool, and the words in them.
+    /// Choices of the whole pool.
     phrases: Vec<&'a str>,
-    words: Vec<&'a str>,
     /// What asks for a caption.
     captions: Vec<&'a str>,
 }
@@ -155,35 +129,15 @@ fn label(scene: &Scene, rng: &mut ChaCha8Rng) -> Result<(String, String), serde_
     Ok((format!("Write a {what} label."), format!("```json\n{value:#}\n```")))
 }
 
-/// Different ones of the given texts.
-fn different(count: usize, texts: &[&str], rng: &mut ChaCha8Rng) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    while found.len() < count {
-        let text = texts[rng.random_range(0..texts.len())];
-        if found.iter().all(|other| other != text) {
-            found.push(text.to_owned());
-        }
-    }
-    found
-}
-
-/// A list of choices, to be found again in another order.
-fn find_again(choices: usize, texts: &[&str], rng: &mut ChaCha8Rng) -> (String, String) {
-    let options = different(choices, texts, rng);
-    let mut order: Vec<usize> = (0..choices).collect();
-    order.shuffle(rng);
-    let asked: Vec<&str> = order.iter().map(|place| options[*place].as_str()).collect();
-    let lines = options.iter().zip(0..).map(|(option, place)| format!("\n({}) {option}", BenchmarkItem::letter(place)));
-    let answers: Vec<String> = order
-        .iter()
-        .map(|place| format!("{} ({})", choice_answer(&options[*place]), BenchmarkItem::letter(*place as u8)))
-        .collect();
-    (format!("Find these: {}.{}", asked.join("; "), lines.collect::<String>()), answers.join("\n"))
-}
-
 /// Which of the choices is given: has nothing to do with the video, and teaches to find words.
 fn about_words(phrases: &[&str], rng: &mut ChaCha8Rng) -> (String, String) {
-    let options = different(4, phrases, rng);
+    let mut options: Vec<String> = Vec::new();
+    while options.len() < 4 {
+        let phrase = phrases[rng.random_range(0..phrases.len())];
+        if options.iter().all(|other| other != phrase) {
+            options.push(phrase.to_owned());
+        }
+    }
     with_choices(&format!("Which choice says: {}?", options[0]), &options, 0, rng)
 }
 
@@ -203,14 +157,13 @@ fn with_choices(question: &str, options: &[String], truth: usize, rng: &mut ChaC
     order.shuffle(rng);
     let shown: Vec<String> = order.iter().map(|place| options[*place].clone()).collect();
     let place = order.iter().position(|place| *place == truth).unwrap_or(0);
-    (render_prompt(question, &shown), choice_answer(&shown[place]))
+    (PROMPT.render(question, &shown), choice_answer(&shown[place], place as u8))
 }
 
-/// The answer to a question with choices that the demo's models learn: the words of the choice. Naming its letter too is
-/// beyond a model of this size (docs/log.md); the blank before the words makes them the tokens that they are among the
-/// choices, so that it can copy them.
-pub fn choice_answer(option: &str) -> String {
-    format!("I see: {option}")
+/// The answer to a question with choices that the demo's models learn: the words of the choice, then its letter. A small
+/// model names what it sees, then looks for it among the choices.
+pub fn choice_answer(option: &str, place: u8) -> String {
+    format!("{option} ({})", BenchmarkItem::letter(place))
 }
 
 fn capitalised(text: &str) -> String {
@@ -226,7 +179,7 @@ mod tests {
     fn the_parser_reads_every_answer_of_the_pool() {
         for question in Pool::built_in().unwrap().questions {
             for (place, option) in question.options.iter().enumerate() {
-                let answer = choice_answer(option);
+                let answer = choice_answer(option, place as u8);
                 let reading = eval::mcq::read_answer(&answer, &question.options, false);
                 assert_eq!(reading.verdict, eval::mcq::Verdict::Choice(place as u8), "{answer}");
                 assert_eq!(reading.note, None, "{answer}");

@@ -2,8 +2,8 @@
 //! configurations of curation and training.
 
 use super::general::choice_answer;
-use super::{CLIP, Demo, MAX_PIXELS, MIN_PIXELS, NFRAMES};
-use benchmark::{DrawSettings, Pool, draw, render_prompt};
+use super::{CLIP, Demo, MAX_PIXELS, MIN_PIXELS, NFRAMES, PROMPT};
+use benchmark::{DrawSettings, Pool, draw};
 use serde_json::{Value, json};
 use std::path::Path;
 use world::{Scene, SourceKind, WrittenClip, write_source};
@@ -42,14 +42,14 @@ pub fn write(demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
 fn write_questions(folder: &Path, written: &[WrittenClip], seed: u64) -> Result<(), Box<dyn std::error::Error>> {
     let pool = Pool::built_in()?;
     // Another key than the benchmark's.
-    let settings = DrawSettings { per_clip: QUESTIONS, seed: seed ^ 0x7472_6169_6e00 };
+    let settings = DrawSettings { per_clip: QUESTIONS, seed: seed ^ 0x7472_6169_6e00, prompt: PROMPT };
     for clip in written {
         let mut turns: Vec<Value> = Vec::new();
         for drawn in draw(&pool, &clip.name, &settings)? {
             let Some(place) = right_place(&clip.scene, &drawn.question.id, drawn.permutation) else { continue };
             let options = drawn.permutation.map(|place| drawn.question.options[usize::from(place)].clone());
-            let question = render_prompt(&drawn.question.text, &options);
-            let answer = choice_answer(&options[usize::from(place)]);
+            let question = PROMPT.render(&drawn.question.text, &options);
+            let answer = choice_answer(&options[usize::from(place)], place);
             turns.push(json!({"question": question, "answer": answer}));
         }
         for open in world::open_questions(&clip.scene) {

@@ -1,0 +1,63 @@
+//! How a question with its choices is put.
+
+use records::BenchmarkItem;
+use serde::{Deserialize, Serialize};
+
+/// Form of a request, with its name in records. A changed form is a new name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PromptForm {
+    /// `(A) Rain`, and a letter is asked for.
+    #[default]
+    #[serde(rename = "mcq/1")]
+    LetterFirst,
+    /// `Rain (A)`, and a choice with its letter is asked for: for models of a few million parameters, which can copy a
+    /// choice to its end but do not find what stood before it.
+    #[serde(rename = "mcq/2")]
+    LetterLast,
+}
+
+impl PromptForm {
+    /// Every form.
+    pub const ALL: [Self; 2] = [Self::LetterFirst, Self::LetterLast];
+
+    /// Name and version.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LetterFirst => "mcq/1",
+            Self::LetterLast => "mcq/2",
+        }
+    }
+
+    /// The text of a request: the question, its choices, and what to answer.
+    pub fn render(self, question: &str, options: &[String]) -> String {
+        let mut text = format!("{question}\n");
+        for (option, place) in options.iter().zip(0..) {
+            let letter = BenchmarkItem::letter(place);
+            text.push_str(&match self {
+                Self::LetterFirst => format!("({letter}) {option}\n"),
+                Self::LetterLast => format!("{option} ({letter})\n"),
+            });
+        }
+        text + match self {
+            Self::LetterFirst => "Answer with the option's letter from the given choices directly.",
+            Self::LetterLast => "Answer with one of these choices and its letter.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_named_as_in_records() {
+        let check = |form: PromptForm, expect: &str| {
+            assert_eq!(serde_json::to_string(&form).unwrap(), format!("\"{}\"", form.name()));
+            assert_eq!(form.render("How is the sky?", &["Rain".into(), "Clear sky".into()]), expect);
+        };
+        let [first, last] = PromptForm::ALL;
+        let asks = "Answer with the option's letter from the given choices directly.";
+        check(first, &format!("How is the sky?\n(A) Rain\n(B) Clear sky\n{asks}"));
+        check(last, "How is the sky?\nRain (A)\nClear sky (B)\nAnswer with one of these choices and its letter.");
+    }
+}
