@@ -94,7 +94,7 @@ else
     else
         echo "no real clip to be had: making clips of a synthetic road instead"
         "$roadscribe" demo --general 3 --out "$run/world"
-        for clip in "$run"/world/videos/*.mp4; do
+        for clip in "$run"/world/clips/videos/*.mp4; do
             add_sample "$clip"
         done
     fi

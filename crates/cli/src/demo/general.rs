@@ -23,13 +23,16 @@ const KNOWN: Category = Category::SceneDescription;
 const CAPTIONED: f64 = 0.5;
 const LABELLED: f64 = 0.1;
 
-/// Writes `videos/`, clips of the general part, meta.json with conversations about them, and corpus.txt with all text, for
-/// a tokenizer.
+/// Samples about words alone, without a video.
+const LISTS: usize = 24_000;
+
+/// Writes `clips/`, clips of the general part with conversations about them; `words/`, samples without a video that teach to
+/// find words among choices; and corpus.txt with the text of the clips, for a tokenizer.
 pub fn write(out: &Path, clips: u64, seed: u64) -> Result<(), Box<dyn std::error::Error>> {
-    std::fs::create_dir_all(out.join("videos")).map_err(|e| format!("{}: {e}", out.display()))?;
+    std::fs::create_dir_all(out.join("clips/videos")).map_err(|e| format!("{}: {e}", out.display()))?;
     let bar = super::bar(clips, "clips");
     let scenes: Vec<Scene> = (0..clips).map(|n| Scene::draw(seed.wrapping_add(n), Domain::General)).collect();
-    super::render_all(&scenes, &|n| out.join(format!("videos/general_{n:06}.mp4")), CLIP, &bar)?;
+    super::render_all(&scenes, &|n| out.join(format!("clips/videos/general_{n:06}.mp4")), CLIP, &bar)?;
     let pool = Pool::built_in()?;
     let known: Vec<&Question> = pool.questions.iter().filter(|q| q.category == KNOWN).collect();
     let phrases: Vec<&str> = pool.questions.iter().flat_map(|q| q.options.iter().map(String::as_str)).collect();
@@ -47,11 +50,20 @@ pub fn write(out: &Path, clips: u64, seed: u64) -> Result<(), Box<dyn std::error
             entries.push(json!({"id": id, "video": format!("videos/{name}.mp4"), "conversation": turns}));
         }
     }
-    let text = serde_json::to_string(&Value::Array(entries))?;
-    weights::write_file_atomic(&out.join("meta.json"), |file| writeln!(file, "{text}"))?;
+    write_meta(&out.join("clips"), entries)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x776f_7264_7300);
+    let lists = (0..LISTS).map(|_| as_turns(vec![about_words(&asks.phrases, &mut rng)])).enumerate();
+    let lists = lists.map(|(n, turns)| json!({"id": format!("words_{n:06}"), "conversation": turns}));
+    write_meta(&out.join("words"), lists.collect())?;
     weights::write_file_atomic(&out.join("corpus.txt"), |file| file.write_all(corpus.as_bytes()))?;
-    say!("{}: {clips} clips of the general part of the world, meta.json, corpus.txt", out.display());
+    say!("{}: {clips} clips of the general part of the world, words, corpus.txt", out.display());
     Ok(())
+}
+
+fn write_meta(folder: &Path, entries: Vec<Value>) -> Result<(), Box<dyn std::error::Error>> {
+    std::fs::create_dir_all(folder)?;
+    let text = serde_json::to_string(&Value::Array(entries))?;
+    Ok(weights::write_file_atomic(&folder.join("meta.json"), |file| writeln!(file, "{text}"))?)
 }
 
 /// The turns of a conversation.
