@@ -1,0 +1,363 @@
+//! Matrix products in bf16 with f32 accumulation, by cuBLASLt, the fastest of its candidates measured once a shape.
+//!
+//! Shape legend: `N` rows, `I`/`O` input/output width. All matrices are row-major, as everywhere in this crate; cuBLASLt sees their
+//! transposes, column-major.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use half::bf16;
+
+use super::cublaslt::{Algorithm, CublasLt, Desc, Heuristic, number};
+use super::driver::DevicePtr;
+use super::memory::{Buffer, View, ViewMut};
+use super::{Error, Gpu, Result, Stream};
+
+const OP: &str = "gemm";
+
+/// Candidates that are timed for a shape.
+const CANDIDATES: usize = 8;
+/// Timed runs of a candidate, after one that is not.
+const TUNING_RUNS: usize = 5;
+
+/// Products on one stream: the workspace, and the choice made for every shape so far.
+pub struct Gemm {
+    gpu: Gpu,
+    workspace: Buffer<u8>,
+    choices: Mutex<HashMap<Shape, Choice>>,
+}
+
+/// Everything that the choice of an algorithm depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Shape {
+    /// Column-major extents of the product as cuBLASLt sees it: `d (m, n) = op(a) op(b)` over `k`.
+    m: usize,
+    n: usize,
+    k: usize,
+    transpose: [bool; 2],
+    ld: [usize; 3],
+    /// Whether `d` is f32.
+    wide: bool,
+    accumulate: bool,
+    epilogue: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Choice {
+    algorithm: Algorithm,
+    workspace_bytes: usize,
+    microseconds: f32,
+}
+
+/// Pointers of one call.
+#[derive(Clone, Copy, Default)]
+struct Operands {
+    a: DevicePtr,
+    b: DevicePtr,
+    d: DevicePtr,
+    bias: DevicePtr,
+    aux: DevicePtr,
+}
+
+/// What follows the product of [`Gemm::forward`].
+pub enum Epilogue<'a> {
+    /// Nothing.
+    None,
+    /// `+ bias_O`.
+    Bias(View<'a, bf16>),
+    /// `gelu_pytorch_tanh(. + bias_O)`; the values before the GELU `(N, O)` go to the second view for backward.
+    BiasGelu(View<'a, bf16>, ViewMut<'a, bf16>),
+}
+
+/// What follows the product of [`Gemm::backward_input`].
+pub enum BackwardEpilogue<'a> {
+    /// Nothing.
+    None,
+    /// Times the slope of `gelu_pytorch_tanh` at these values `(N, I)`.
+    Gelu(View<'a, bf16>),
+    /// The same, and the column sums of the result to `d_bias_I` (overwritten).
+    GeluBias(View<'a, bf16>, ViewMut<'a, bf16>),
+}
+
+impl Gemm {
+    /// With a workspace of so many bytes (32 MiB are enough on Hopper).
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new(gpu: &Gpu, workspace_bytes: usize) -> Result<Self> {
+        let workspace = gpu.unset(workspace_bytes, "the workspace of matrix products")?;
+        Ok(Self { gpu: gpu.clone(), workspace, choices: Mutex::default() })
+    }
+
+    /// `y_NO = epilogue(x_NI · weight_OI^T)`; `dims` is `[N, I, O]`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if an operand has not the size that `dims` says, [`Error::Library`].
+    pub fn forward(
+        &self,
+        stream: &Stream,
+        dims: [usize; 3],
+        x_ni: View<'_, bf16>,
+        weight_oi: View<'_, bf16>,
+        epilogue: Epilogue<'_>,
+        y_no: ViewMut<'_, bf16>,
+    ) -> Result<()> {
+        let [n, i, o] = dims;
+        expect(&[("x", x_ni.len(), n * i), ("weight", weight_oi.len(), o * i), ("y", y_no.len(), n * o)])?;
+        let mut operands = Operands { a: weight_oi.ptr, b: x_ni.ptr, d: y_no.ptr, ..Operands::default() };
+        let epilogue = match epilogue {
+            Epilogue::None => number::EPILOGUE_DEFAULT,
+            Epilogue::Bias(bias) => {
+                expect(&[("bias", bias.len(), o)])?;
+                operands.bias = bias.ptr;
+                number::EPILOGUE_BIAS
+            }
+            Epilogue::BiasGelu(bias, before) => {
+                expect(&[("bias", bias.len(), o), ("the values before the GELU", before.len(), n * o)])?;
+                (operands.bias, operands.aux) = (bias.ptr, before.ptr);
+                number::EPILOGUE_GELU_AUX_BIAS
+            }
+        };
+        let shape = Shape::new([o, n, i], [true, false], [i, i, o], false, false, epilogue);
+        self.run(stream, shape, operands)
+    }
+
+    /// `logits_NO = x_NI · weight_OI^T` in f32.
+    ///
+    /// # Errors
+    /// As [`Gemm::forward`].
+    pub fn forward_wide(
+        &self,
+        stream: &Stream,
+        dims: [usize; 3],
+        x_ni: View<'_, bf16>,
+        weight_oi: View<'_, bf16>,
+        y_no: ViewMut<'_, f32>,
+    ) -> Result<()> {
+        let [n, i, o] = dims;
+        expect(&[("x", x_ni.len(), n * i), ("weight", weight_oi.len(), o * i), ("y", y_no.len(), n * o)])?;
+        let operands = Operands { a: weight_oi.ptr, b: x_ni.ptr, d: y_no.ptr, ..Operands::default() };
+        let shape = Shape::new([o, n, i], [true, false], [i, i, o], true, false, number::EPILOGUE_DEFAULT);
+        self.run(stream, shape, operands)
+    }
+
+    /// `dx_NI = epilogue(dy_NO · weight_OI)`; `dims` is `[N, I, O]`.
+    ///
+    /// # Errors
+    /// As [`Gemm::forward`].
+    pub fn backward_input(
+        &self,
+        stream: &Stream,
+        dims: [usize; 3],
+        dy_no: View<'_, bf16>,
+        weight_oi: View<'_, bf16>,
+        epilogue: BackwardEpilogue<'_>,
+        dx_ni: ViewMut<'_, bf16>,
+    ) -> Result<()> {
+        let [n, i, o] = dims;
+        expect(&[("dy", dy_no.len(), n * o), ("weight", weight_oi.len(), o * i), ("dx", dx_ni.len(), n * i)])?;
+        let mut operands = Operands { a: weight_oi.ptr, b: dy_no.ptr, d: dx_ni.ptr, ..Operands::default() };
+        let epilogue = match epilogue {
+            BackwardEpilogue::None => number::EPILOGUE_DEFAULT,
+            BackwardEpilogue::Gelu(before) => {
+                expect(&[("the values before the GELU", before.len(), n * i)])?;
+                operands.aux = before.ptr;
+                number::EPILOGUE_DGELU
+            }
+            BackwardEpilogue::GeluBias(before, d_bias) => {
+                expect(&[("the values before the GELU", before.len(), n * i), ("d_bias", d_bias.len(), i)])?;
+                (operands.aux, operands.bias) = (before.ptr, d_bias.ptr);
+                number::EPILOGUE_DGELU_BGRAD
+            }
+        };
+        let shape = Shape::new([i, n, o], [false, false], [i, o, i], false, false, epilogue);
+        self.run(stream, shape, operands)
+    }
+
+    /// `d_weight_OI += dy_NO^T · x_NI` in f32, or `=` if not `accumulate`; with `d_bias_O`, also the column sums of `dy` there
+    /// (overwritten). `dims` is `[N, I, O]`.
+    ///
+    /// # Errors
+    /// As [`Gemm::forward`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn backward_weight(
+        &self,
+        stream: &Stream,
+        dims: [usize; 3],
+        dy_no: View<'_, bf16>,
+        x_ni: View<'_, bf16>,
+        d_weight_oi: ViewMut<'_, f32>,
+        accumulate: bool,
+        d_bias_o: Option<ViewMut<'_, f32>>,
+    ) -> Result<()> {
+        let [n, i, o] = dims;
+        expect(&[("dy", dy_no.len(), n * o), ("x", x_ni.len(), n * i), ("d_weight", d_weight_oi.len(), o * i)])?;
+        let mut operands = Operands { a: x_ni.ptr, b: dy_no.ptr, d: d_weight_oi.ptr, ..Operands::default() };
+        let epilogue = match d_bias_o {
+            None => number::EPILOGUE_DEFAULT,
+            Some(d_bias) => {
+                expect(&[("d_bias", d_bias.len(), o)])?;
+                operands.bias = d_bias.ptr;
+                number::EPILOGUE_BGRADB
+            }
+        };
+        let shape = Shape::new([i, o, n], [false, true], [i, o, i], true, accumulate, epilogue);
+        self.run(stream, shape, operands)
+    }
+
+    /// Shapes chosen so far, as `m n k` of cuBLASLt with the time of the winner in microseconds.
+    pub fn choices(&self) -> Vec<String> {
+        let choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = |(shape, choice): (&Shape, &Choice)| format!("{shape:?}: {:.1} us", choice.microseconds);
+        let mut lines: Vec<String> = choices.iter().map(line).collect();
+        lines.sort();
+        lines
+    }
+
+    fn run(&self, stream: &Stream, shape: Shape, operands: Operands) -> Result<()> {
+        if shape.m == 0 || shape.n == 0 {
+            return Ok(());
+        }
+        self.gpu.context.bind()?;
+        let product = Product::new(&self.gpu.cublaslt, shape, operands)?;
+        let known = self.choices.lock().unwrap_or_else(PoisonError::into_inner).get(&shape).copied();
+        let choice = match known {
+            Some(choice) => choice,
+            None => {
+                let choice = self.tune(stream, &product)?;
+                self.choices.lock().unwrap_or_else(PoisonError::into_inner).insert(shape, choice);
+                choice
+            }
+        };
+        product.launch(&self.workspace, stream, &choice, operands.d)
+    }
+
+    /// Times the candidates and returns the fastest. An accumulating product is timed on a scratch result, so that the caller's
+    /// is touched once only.
+    fn tune(&self, stream: &Stream, product: &Product<'_>) -> Result<Choice> {
+        let candidates = product.candidates(self.workspace.len())?;
+        let shape = product.shape;
+        let scratch: Option<Buffer<f32>> =
+            if shape.accumulate { Some(self.gpu.zeros(stream, shape.m * shape.n, "tuning a matrix product")?) } else { None };
+        let target = scratch.as_ref().map_or(product.operands.d, |scratch| scratch.view().ptr);
+        let (start, end) = (self.gpu.event()?, self.gpu.event()?);
+        let mut best: Option<Choice> = None;
+        for candidate in &candidates {
+            let mut choice =
+                Choice { algorithm: candidate.algorithm, workspace_bytes: candidate.workspace_bytes, microseconds: 0.0 };
+            // A candidate that the library offers may still refuse to run; another one will.
+            if product.launch(&self.workspace, stream, &choice, target).is_err() {
+                continue;
+            }
+            stream.record(&start)?;
+            for _ in 0..TUNING_RUNS {
+                product.launch(&self.workspace, stream, &choice, target)?;
+            }
+            stream.record(&end)?;
+            choice.microseconds = end.since_ms(&start)? * 1e3 / TUNING_RUNS as f32;
+            if best.is_none_or(|best| choice.microseconds < best.microseconds) {
+                best = Some(choice);
+            }
+        }
+        best.ok_or_else(|| product.failure(7, "no candidate of the heuristic runs"))
+    }
+}
+
+impl Shape {
+    fn new(mnk: [usize; 3], transpose: [bool; 2], ld: [usize; 3], wide: bool, accumulate: bool, epilogue: u32) -> Self {
+        let [m, n, k] = mnk;
+        Self { m, n, k, transpose, ld, wide, accumulate, epilogue }
+    }
+}
+
+/// One product with its descriptions.
+struct Product<'a> {
+    lt: &'a CublasLt,
+    shape: Shape,
+    operands: Operands,
+    desc: Desc<'a>,
+    layouts: [Desc<'a>; 3],
+}
+
+impl<'a> Product<'a> {
+    fn new(lt: &'a CublasLt, shape: Shape, operands: Operands) -> Result<Self> {
+        let desc = lt.desc()?;
+        lt.set(&desc, number::DESC_TRANSA, i32::from(shape.transpose[0]))?;
+        lt.set(&desc, number::DESC_TRANSB, i32::from(shape.transpose[1]))?;
+        lt.set(&desc, number::DESC_EPILOGUE, shape.epilogue)?;
+        if operands.bias != 0 {
+            lt.set(&desc, number::DESC_BIAS_POINTER, operands.bias)?;
+            lt.set(&desc, number::DESC_BIAS_TYPE, if shape.wide { number::R_32F } else { number::R_16BF })?;
+        }
+        if operands.aux != 0 {
+            lt.set(&desc, number::DESC_AUX_POINTER, operands.aux)?;
+            lt.set(&desc, number::DESC_AUX_LD, shape.m as i64)?;
+            lt.set(&desc, number::DESC_AUX_TYPE, number::R_16BF)?;
+        }
+        let stored = |rows, cols, transposed: bool| if transposed { (cols, rows) } else { (rows, cols) };
+        let (a, b) = (stored(shape.m, shape.k, shape.transpose[0]), stored(shape.k, shape.n, shape.transpose[1]));
+        let kind = if shape.wide { number::R_32F } else { number::R_16BF };
+        let layouts = [
+            lt.layout(number::R_16BF, a.0, a.1, shape.ld[0])?,
+            lt.layout(number::R_16BF, b.0, b.1, shape.ld[1])?,
+            lt.layout(kind, shape.m, shape.n, shape.ld[2])?,
+        ];
+        Ok(Self { lt, shape, operands, desc, layouts })
+    }
+
+    fn candidates(&self, workspace_bytes: usize) -> Result<Vec<Heuristic>> {
+        let preference = self.lt.preference(workspace_bytes)?;
+        let mut results = [Heuristic::default(); CANDIDATES];
+        let mut count = 0;
+        let [a, b, d] = self.layouts.each_ref().map(|layout| layout.handle);
+        // SAFETY: all descriptions live through the call, and there is room for `CANDIDATES` results.
+        let code = unsafe {
+            let ask = self.lt.api.cublasLtMatmulAlgoGetHeuristic;
+            let (handle, desc, preference) = (self.lt.handle, self.desc.handle, preference.handle);
+            ask(handle, desc, a, b, d, d, preference, CANDIDATES as i32, results.as_mut_ptr(), &mut count)
+        };
+        self.lt.check(code, || format!("cublasLtMatmulAlgoGetHeuristic {:?}", self.shape))?;
+        let found = results.into_iter().take(count.max(0) as usize);
+        Ok(found.filter(|result| result.state == 0 && result.workspace_bytes <= workspace_bytes).collect())
+    }
+
+    fn launch(&self, workspace: &Buffer<u8>, stream: &Stream, choice: &Choice, d: DevicePtr) -> Result<()> {
+        let (alpha, beta) = (1f32, if self.shape.accumulate { 1f32 } else { 0f32 });
+        let [a_layout, b_layout, d_layout] = self.layouts.each_ref().map(|layout| layout.handle);
+        let (alpha, beta) = (std::ptr::from_ref(&alpha).cast(), std::ptr::from_ref(&beta).cast());
+        // SAFETY: sizes were checked against the views; alpha and beta are read during the call; the workspace outlives the
+        // stream's work because the engine keeps both.
+        let code = unsafe {
+            (self.lt.api.cublasLtMatmul)(
+                self.lt.handle,
+                self.desc.handle,
+                alpha,
+                self.operands.a,
+                a_layout,
+                self.operands.b,
+                b_layout,
+                beta,
+                d,
+                d_layout,
+                d,
+                d_layout,
+                &choice.algorithm,
+                workspace.view().ptr,
+                workspace.len(),
+                stream.handle,
+            )
+        };
+        self.lt.check(code, || format!("cublasLtMatmul {:?}", self.shape))
+    }
+
+    fn failure(&self, code: i32, message: &str) -> Error {
+        Error::Library { library: "cuBLASLt", call: format!("{:?}", self.shape), code, message: message.into() }
+    }
+}
+
+fn expect(sizes: &[(&str, usize, usize)]) -> Result<()> {
+    match sizes.iter().find(|(_, got, want)| got != want) {
+        None => Ok(()),
+        Some((what, got, want)) => Err(Error::argument(OP, format!("{what} has {got} values and needs {want}"))),
+    }
+}
