@@ -1,0 +1,198 @@
+// Norm of every query and key head and rotation by the token's angles, in one pass; and the way back.
+//
+// Pairs are (x[j], x[j + D/2]). LANES threads share a token; each holds W values of the lower half of a head and the W values
+// they pair with, and walks over the heads of its group, so that angles and weights are read once. blockIdx.y is the group of
+// at most 8 heads: first those of the queries, then those of the keys.
+
+constexpr int GROUP = 8;
+
+struct Heads {
+    const bf16 *x;
+    bf16 *y;
+    int x_stride, y_stride, count;
+    const bf16 *weight;
+};
+
+template <int W>
+__device__ __forceinline__ void angles(const float *cos, const float *sin, u64 at, float (&c)[W], float (&s)[W]) {
+#pragma unroll
+    for (int i = 0; i < W; i += 4) {
+        const float4 a = *reinterpret_cast<const float4 *>(cos + at + i), b = *reinterpret_cast<const float4 *>(sin + at + i);
+        c[i] = a.x, c[i + 1] = a.y, c[i + 2] = a.z, c[i + 3] = a.w;
+        s[i] = b.x, s[i + 1] = b.y, s[i + 2] = b.z, s[i + 3] = b.w;
+    }
+}
+
+// `sign` -1 turns back.
+template <int W, bool NORM, int LANES>
+__device__ __forceinline__ void rotate(const Heads heads, int head0, const float *cos, const float *sin, int tokens, float eps,
+                                       float sign) {
+    const int half = LANES * W;
+    const int token = blockIdx.x * (blockDim.x / LANES) + threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    const bool inside = token < tokens && threadIdx.x < (blockDim.x / LANES) * LANES;
+    const int row = inside ? token : 0, at = lane * W;
+    float c[W], s[W], low_w[W], high_w[W];
+    angles<W>(cos, sin, (u64)row * half + at, c, s);
+    if (NORM) {
+        load<W>(heads.weight + at, low_w);
+        load<W>(heads.weight + half + at, high_w);
+    }
+    const bf16 *x = heads.x + (u64)row * heads.x_stride + at;
+    bf16 *y = heads.y + (u64)row * heads.y_stride + at;
+    const int end = min(heads.count, head0 + GROUP);
+#pragma unroll 4
+    for (int h = head0; h < end; h++) {
+        float low[W], high[W];
+        load<W>(x + h * 2 * half, low);
+        load<W>(x + h * 2 * half + half, high);
+        if (NORM) {
+            float squares = 0.0f;
+#pragma unroll
+            for (int i = 0; i < W; i++) squares += low[i] * low[i] + high[i] * high[i];
+            const float inv = rsqrtf(warp_sum<LANES>(squares) / (2 * half) + eps);
+#pragma unroll
+            for (int i = 0; i < W; i++) low[i] *= inv * low_w[i], high[i] *= inv * high_w[i];
+        }
+        float a[W], b[W];
+#pragma unroll
+        for (int i = 0; i < W; i++) {
+            a[i] = low[i] * c[i] - high[i] * (sign * s[i]);
+            b[i] = high[i] * c[i] + low[i] * (sign * s[i]);
+        }
+        if (inside) {
+            store<W>(y + h * 2 * half, a);
+            store<W>(y + h * 2 * half + half, b);
+        }
+    }
+}
+
+#define ROTARY_ARGUMENTS                                                                                                    \
+    const bf16 *q, int q_stride, const bf16 *k, int k_stride, bf16 *q_out, int q_out_stride, bf16 *k_out, int k_out_stride, \
+        const bf16 *q_weight, const bf16 *k_weight, const float *cos, const float *sin, int tokens, int heads, int kv_heads, \
+        float eps
+
+__device__ __forceinline__ Heads group(ROTARY_ARGUMENTS, int &head0) {
+    const int q_groups = (heads + GROUP - 1) / GROUP;
+    if ((int)blockIdx.y < q_groups) {
+        head0 = blockIdx.y * GROUP;
+        return Heads{q, q_out, q_stride, q_out_stride, heads, q_weight};
+    }
+    head0 = (blockIdx.y - q_groups) * GROUP;
+    return Heads{k, k_out, k_stride, k_out_stride, kv_heads, k_weight};
+}
+
+#define ROTARY_VALUES                                                                                                       \
+    q, q_stride, k, k_stride, q_out, q_out_stride, k_out, k_out_stride, q_weight, k_weight, cos, sin, tokens, heads, kv_heads, eps
+
+#define ROTATE_KERNELS(D, W, LANES)                                                                                          \
+    extern "C" __global__ void __launch_bounds__(256) rotate_##D(ROTARY_ARGUMENTS, float sign) {                            \
+        int head0;                                                                                                          \
+        const Heads own = group(ROTARY_VALUES, head0);                                                                      \
+        rotate<W, false, LANES>(own, head0, cos, sin, tokens, eps, sign);                                                   \
+    }
+
+#define NORM_ROTATE_KERNELS(D, W, LANES)                                                                                     \
+    extern "C" __global__ void __launch_bounds__(256) norm_rotate_##D(ROTARY_ARGUMENTS) {                                   \
+        int head0;                                                                                                          \
+        const Heads own = group(ROTARY_VALUES, head0);                                                                      \
+        rotate<W, true, LANES>(own, head0, cos, sin, tokens, eps, 1.0f);                                                    \
+    }                                                                                                                       \
+    extern "C" __global__ void __launch_bounds__(256)                                                                      \
+        norm_rotate_backward_##D(ROTARY_ARGUMENTS, const bf16 *dq, int dq_stride, const bf16 *dk, int dk_stride,            \
+                                 float *partial) {                                                                          \
+        int head0;                                                                                                          \
+        const Heads own = group(ROTARY_VALUES, head0);                                                                      \
+        const bool queries = (int)blockIdx.y < (heads + GROUP - 1) / GROUP;                                                 \
+        norm_rotate_backward<W, LANES>(own, queries ? dq : dk, queries ? dq_stride : dk_stride, head0, cos, sin, tokens,    \
+                                       eps, partial);                                                                       \
+    }
+
+// `heads.x` are the values before the norm, `dy` the gradients behind the rotation, `heads.y` receives those before the norm. The
+// sums for the gradient of the weight go to `partial[blockIdx.y * gridDim.x + blockIdx.x]`.
+template <int W, int LANES>
+__device__ __forceinline__ void norm_rotate_backward(const Heads heads, const bf16 *dy, int dy_stride, int head0,
+                                                     const float *cos, const float *sin, int tokens, float eps,
+                                                     float *partial) {
+    const int half = LANES * W, per_block = blockDim.x / LANES;
+    const int lane = threadIdx.x % LANES, at = lane * W;
+    float low_w[W], high_w[W], low_dw[W] = {}, high_dw[W] = {};
+    load<W>(heads.weight + at, low_w);
+    load<W>(heads.weight + half + at, high_w);
+    const int end = min(heads.count, head0 + GROUP);
+    // Every thread takes part in the sums over lanes, also behind the last token.
+    for (int first = blockIdx.x * per_block; first < tokens; first += gridDim.x * per_block) {
+        const int token = first + threadIdx.x / LANES;
+        const bool inside = token < tokens;
+        const int row = inside ? token : 0;
+        float c[W], s[W];
+        angles<W>(cos, sin, (u64)row * half + at, c, s);
+        const bf16 *x = heads.x + (u64)row * heads.x_stride + at, *d = dy + (u64)row * dy_stride + at;
+        bf16 *dx = heads.y + (u64)row * heads.y_stride + at;
+#pragma unroll 2
+        for (int h = head0; h < end; h++) {
+            float low[W], high[W], a[W], b[W];
+            load<W>(x + h * 2 * half, low);
+            load<W>(x + h * 2 * half + half, high);
+            load<W>(d + h * 2 * half, a);
+            load<W>(d + h * 2 * half + half, b);
+            float squares = 0.0f;
+#pragma unroll
+            for (int i = 0; i < W; i++) squares += low[i] * low[i] + high[i] * high[i];
+            const float inv = rsqrtf(warp_sum<LANES>(squares) / (2 * half) + eps);
+            float dot = 0.0f;
+#pragma unroll
+            for (int i = 0; i < W; i++) {
+                // Back through the rotation, then n = x inv and g = d weight.
+                const float low_d = a[i] * c[i] + b[i] * s[i], high_d = b[i] * c[i] - a[i] * s[i];
+                low[i] *= inv, high[i] *= inv;
+                if (inside) low_dw[i] += low_d * low[i], high_dw[i] += high_d * high[i];
+                a[i] = low_d * low_w[i], b[i] = high_d * high_w[i];
+                dot += a[i] * low[i] + b[i] * high[i];
+            }
+            const float mean = warp_sum<LANES>(dot) / (2 * half);
+#pragma unroll
+            for (int i = 0; i < W; i++) a[i] = inv * (a[i] - low[i] * mean), b[i] = inv * (b[i] - high[i] * mean);
+            if (inside) {
+                store<W>(dx + h * 2 * half, a);
+                store<W>(dx + h * 2 * half + half, b);
+            }
+        }
+    }
+    // Sum over the tokens of the block, first inside a warp, then over its 8 warps.
+    __shared__ float shared[8][2 * LANES * W];
+    const int warp = threadIdx.x / WARP;
+#pragma unroll
+    for (int i = 0; i < W; i++) {
+#pragma unroll
+        for (int step = LANES; step < WARP; step *= 2) {
+            low_dw[i] += __shfl_xor_sync(0xffffffffu, low_dw[i], step);
+            high_dw[i] += __shfl_xor_sync(0xffffffffu, high_dw[i], step);
+        }
+        if (threadIdx.x % WARP < LANES) shared[warp][at + i] = low_dw[i], shared[warp][half + at + i] = high_dw[i];
+    }
+    __syncthreads();
+    if ((int)threadIdx.x < 2 * half) {
+        float total = 0.0f;
+#pragma unroll
+        for (int w = 0; w < 8; w++) total += shared[w][threadIdx.x];
+        partial[((u64)blockIdx.y * gridDim.x + blockIdx.x) * (2 * half) + threadIdx.x] = total;
+    }
+}
+
+ROTATE_KERNELS(64, 8, 4)
+ROTATE_KERNELS(72, 4, 9)
+ROTATE_KERNELS(80, 8, 5)
+ROTATE_KERNELS(128, 8, 8)
+NORM_ROTATE_KERNELS(64, 8, 4)
+NORM_ROTATE_KERNELS(128, 8, 8)
+
+// Angles of every token: `positions (3, tokens)`, `frequencies (half,)`, `axes (half,)` says which row of positions counts.
+extern "C" __global__ void __launch_bounds__(256)
+    mrope_table(const int *positions, const float *frequencies, const int *axes, float *cos, float *sin, int tokens, int half) {
+    const u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (u64)tokens * half) return;
+    const int token = i / half, j = i % half;
+    float s, c;
+    sincosf((float)positions[(u64)axes[j] * tokens + token] * frequencies[j], &s, &c);
+    cos[i] = c, sin[i] = s;
+}
