@@ -8,6 +8,10 @@
 mod attention;
 mod gemm;
 mod harness;
+mod norms;
+mod optimizer;
+mod pointwise;
+mod rotary;
 
 use std::path::PathBuf;
 
@@ -67,7 +71,14 @@ fn main() {
     println!("{:?}", gpu.info());
     gpu.libraries().iter().for_each(|library| println!("using {library}"));
     let mut h = Harness::new(gpu).expect("a stream");
-    let parts: [(&str, fn(&mut Harness, bool)); 2] = [("attention", attention::run), ("gemm", gemm::run)];
+    let parts: [(&str, fn(&mut Harness, bool)); 6] = [
+        ("norms", norms::run),
+        ("rotary", rotary::run),
+        ("pointwise", pointwise::run),
+        ("optimizer", optimizer::run),
+        ("attention", attention::run),
+        ("gemm", gemm::run),
+    ];
     for (name, part) in parts {
         if o.only.is_empty() || o.only.iter().any(|only| only == name) {
             println!("== {name}");

@@ -62,7 +62,17 @@ impl<'a> ViewMut<'a, bf16> {
     }
 }
 
-impl ColumnsMut<'_> {
+impl<'a> ColumnsMut<'a> {
+    /// The same columns, to read, for an op that may write them as well.
+    pub(crate) fn into_columns(self) -> Columns<'a> {
+        Columns { ptr: self.ptr, rows: self.rows, width: self.width, stride: self.stride, owner: PhantomData }
+    }
+
+    /// A second handle to the same columns, for kernels that work in place.
+    pub(crate) fn alias(&self) -> Self {
+        Self { ptr: self.ptr, rows: self.rows, width: self.width, stride: self.stride, owner: PhantomData }
+    }
+
     /// The same columns for a shorter time.
     pub fn reborrow(&mut self) -> ColumnsMut<'_> {
         ColumnsMut { ptr: self.ptr, rows: self.rows, width: self.width, stride: self.stride, owner: PhantomData }

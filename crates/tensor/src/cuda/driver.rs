@@ -50,7 +50,6 @@ functions! {
         cuModuleLoadData(*mut Handle, *const c_void) -> c_int;
         cuModuleUnload(Handle) -> c_int;
         cuModuleGetFunction(*mut Handle, Handle, *const c_char) -> c_int;
-        cuFuncSetAttribute(Handle, c_int, c_int) -> c_int;
         cuLaunchKernel(
             Handle, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, c_uint, Handle, *mut *mut c_void, *mut *mut c_void,
         ) -> c_int;

@@ -45,7 +45,6 @@ struct Shape {
 #[derive(Clone, Copy)]
 struct Choice {
     algorithm: Algorithm,
-    workspace_bytes: usize,
     microseconds: f32,
 }
 
@@ -243,8 +242,7 @@ impl Gemm {
         let (start, end) = (self.gpu.event()?, self.gpu.event()?);
         let mut best: Option<Choice> = None;
         for candidate in &candidates {
-            let mut choice =
-                Choice { algorithm: candidate.algorithm, workspace_bytes: candidate.workspace_bytes, microseconds: 0.0 };
+            let mut choice = Choice { algorithm: candidate.algorithm, microseconds: 0.0 };
             // A candidate that the library offers may still refuse to run; another one will.
             if product.launch(&self.workspace, stream, &choice, target).is_err() {
                 continue;

@@ -5,6 +5,7 @@ use std::ffi::{CString, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::columns::{Columns, ColumnsMut};
 use super::device::Context;
 use super::driver::Handle;
 use super::memory::{Element, View, ViewMut};
@@ -87,8 +88,25 @@ impl Args {
         self
     }
 
+    /// Address and row stride of a block of columns.
+    pub fn columns(mut self, columns: Columns<'_>) -> Self {
+        self.words.extend([columns.ptr, columns.stride as u64]);
+        self
+    }
+
+    /// As [`Args::columns`].
+    pub fn columns_mut(mut self, columns: &ColumnsMut<'_>) -> Self {
+        self.words.extend([columns.ptr, columns.stride as u64]);
+        self
+    }
+
     pub fn int(mut self, value: usize) -> Self {
         self.words.push(value as u64);
+        self
+    }
+
+    pub fn double(mut self, value: f64) -> Self {
+        self.words.push(value.to_bits());
         self
     }
 
@@ -217,5 +235,5 @@ pub fn compile_all(search: &super::LibrarySearch, arch: &str) -> Result<Vec<(&'s
         let text = format!("{COMMON}\n{}", source.text);
         nvrtc.compile(source.file, &text, &options(arch)).map(|code| (source.file, code.len()))
     };
-    super::SOURCES.iter().map(compile).collect()
+    super::ops::SOURCES.iter().map(compile).collect()
 }

@@ -104,6 +104,7 @@ impl Opened {
     pub fn open(kind: LibraryKind, search: &LibrarySearch) -> Result<Self> {
         let mut tried = Vec::new();
         for candidate in search.candidates(kind) {
+            preload_builtins(kind, &candidate);
             // SAFETY: opening runs the library's initialisers; the files are NVIDIA's own, in folders that the user named or
             // where the system looks.
             match unsafe { Library::new(&candidate) } {
@@ -153,6 +154,19 @@ impl LibrarySearch {
                 .filter(|path| path.exists()),
         );
         all
+    }
+}
+
+/// NVRTC opens its `libnvrtc-builtins` by bare name, which the loader finds in a listed folder only if it is loaded already.
+fn preload_builtins(kind: LibraryKind, candidate: &Path) {
+    let (LibraryKind::Nvrtc, Some(folder)) = (kind, candidate.parent().filter(|folder| folder.is_absolute())) else { return };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("libnvrtc-builtins.so.") {
+            // SAFETY: as for the library itself. A failure shows when NVRTC compiles.
+            if let Ok(library) = unsafe { Library::new(entry.path()) } {
+                std::mem::forget(library);
+            }
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod kernel;
 mod library;
 mod memory;
 mod nvrtc;
+pub mod ops;
 mod stream;
 
 pub use attention::{Attention, AttentionConfig, AttentionSaved, PackedAttention};
@@ -28,7 +29,3 @@ pub use library::{Found, LibraryKind, LibrarySearch};
 pub use memory::{Buffer, Element, Pinned, View, ViewMut};
 pub use stream::{Event, Graph, Stream};
 
-use kernel::Source;
-
-/// Every kernel file of the binary.
-const SOURCES: &[Source] = &[];

@@ -225,4 +225,3 @@ __device__ __forceinline__ void layer_backward(const bf16 *dy, const bf16 *x, co
 
 NORM_KERNELS(1)
 NORM_KERNELS(2)
-NORM_KERNELS(4)

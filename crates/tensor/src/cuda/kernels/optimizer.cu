@@ -3,8 +3,6 @@
 // A master weight is f32: its upper half, rounded to nearest, is the bf16 weight that the products read; the lower 16 bits lie
 // beside it. The bf16 was rounded up exactly if bit 15 of the lower half is set, so nothing is lost.
 
-constexpr int NORM_BLOCKS = 1024;
-
 // What the update of this step reads; lives on the GPU, so that no step waits for the host.
 struct Control {
     // Factor on every gradient.
@@ -44,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(512) squares(const float *values, d
 // Decides on the step: one block of 512 threads. `scale` is applied to the gradients before the clip (1 / labelled tokens, say);
 // `max_norm` 0 means no clip.
 extern "C" __global__ void __launch_bounds__(512)
-    decide(const double *partial, Control *control, int blocks, float scale, float max_norm, float beta1, float beta2) {
+    decide(const double *partial, Control *control, int blocks, float scale, float max_norm, double beta1, double beta2) {
     __shared__ double shared[512];
     double total = 0.0;
     for (int i = threadIdx.x; i < blocks; i += blockDim.x) total += partial[i];
@@ -66,8 +64,8 @@ extern "C" __global__ void __launch_bounds__(512)
     }
     control->step += 1;
     control->grad_scale = max_norm > 0.0f && norm > max_norm ? (float)(scale * (max_norm / (norm + 1e-6))) : scale;
-    control->moment1_correction = (float)(1.0 / (1.0 - pow((double)beta1, (double)control->step)));
-    control->moment2_root = (float)sqrt(1.0 - pow((double)beta2, (double)control->step));
+    control->moment1_correction = (float)(1.0 / (1.0 - pow(beta1, (double)control->step)));
+    control->moment2_root = (float)sqrt(1.0 - pow(beta2, (double)control->step));
 }
 
 // A run of values of one parameter group.
