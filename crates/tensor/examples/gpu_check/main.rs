@@ -6,6 +6,8 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a developer's tool")]
 
 mod attention;
+mod block;
+mod block_reference;
 mod gemm;
 mod harness;
 mod norms;
@@ -71,13 +73,14 @@ fn main() {
     println!("{:?}", gpu.info());
     gpu.libraries().iter().for_each(|library| println!("using {library}"));
     let mut h = Harness::new(gpu).expect("a stream");
-    let parts: [(&str, fn(&mut Harness, bool)); 6] = [
+    let parts: [(&str, fn(&mut Harness, bool)); 7] = [
         ("norms", norms::run),
         ("rotary", rotary::run),
         ("pointwise", pointwise::run),
         ("optimizer", optimizer::run),
         ("attention", attention::run),
         ("gemm", gemm::run),
+        ("block", block::run),
     ];
     for (name, part) in parts {
         if o.only.is_empty() || o.only.iter().any(|only| only == name) {

@@ -16,7 +16,7 @@ use super::{Error, Gpu, Result, Stream};
 const OP: &str = "gemm";
 
 /// Candidates that are timed for a shape.
-const CANDIDATES: usize = 8;
+const CANDIDATES: usize = 16;
 /// Timed runs of a candidate, after one that is not.
 const TUNING_RUNS: usize = 5;
 

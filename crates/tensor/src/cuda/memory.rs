@@ -151,6 +151,11 @@ impl<T: Element> Buffer<T> {
 }
 
 impl<'a, T: Element> View<'a, T> {
+    /// A view of raw memory that a plan has laid out.
+    pub(crate) fn planned(ptr: DevicePtr, len: usize) -> Self {
+        Self { ptr, len, owner: PhantomData }
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         self.len

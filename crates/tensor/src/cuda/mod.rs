@@ -17,6 +17,7 @@ mod library;
 mod memory;
 mod nvrtc;
 pub mod ops;
+mod plan;
 mod stream;
 
 pub use attention::{Attention, AttentionConfig, AttentionSaved, PackedAttention};
@@ -27,5 +28,6 @@ pub use gemm::{BackwardEpilogue, Epilogue, Gemm};
 pub use kernel::compile_all;
 pub use library::{Found, LibraryKind, LibrarySearch};
 pub use memory::{Buffer, Element, Pinned, View, ViewMut};
+pub use plan::{Arena, MemoryPlan, Purpose, Region};
 pub use stream::{Event, Graph, Stream};
 

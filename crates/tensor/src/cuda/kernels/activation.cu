@@ -10,7 +10,7 @@ extern "C" __global__ void __launch_bounds__(256) swiglu_forward(const bf16 *gat
         load<8>(gate + at, g);
         load<8>(up + at, u);
 #pragma unroll
-        for (int i = 0; i < 8; i++) g[i] *= sigmoid(g[i]) * u[i];
+        for (int i = 0; i < 8; i++) g[i] = g[i] * sigmoid(g[i]) * u[i];
         store<8>(out + at, g);
     }
 }

@@ -20,6 +20,24 @@ template <int V> __device__ __forceinline__ void load_row(const bf16 *from, int 
     }
 }
 
+// A row as it lies in memory: half the registers, for what is needed once.
+template <int V> struct PackedRow {
+    Vec8 vectors[V];
+};
+
+template <int V> __device__ __forceinline__ void load_packed(const bf16 *from, int cols, PackedRow<V> &row) {
+#pragma unroll
+    for (int i = 0; i < V; i++) {
+        const int at = (threadIdx.x + i * blockDim.x) * 8;
+        row.vectors[i] = at < cols ? *reinterpret_cast<const Vec8 *>(from + at) : Vec8{};
+    }
+}
+
+template <int V> __device__ __forceinline__ float unpacked(const PackedRow<V> &row, int i, int j) {
+    const u32 word = row.vectors[i].words[j / 2];
+    return __uint_as_float(j % 2 ? word & 0xffff0000u : word << 16);
+}
+
 template <int V> __device__ __forceinline__ void store_row(bf16 *to, int cols, const Row<V> &row) {
 #pragma unroll
     for (int i = 0; i < V; i++) {
@@ -69,6 +87,11 @@ __device__ __forceinline__ void rms_forward(const bf16 *x, const bf16 *delta, co
     store_row<V>(y + at, cols, row);
 }
 
+template <int V> __device__ __forceinline__ void clear(PackedRow<V> &row) {
+#pragma unroll
+    for (int i = 0; i < V; i++) row.vectors[i] = Vec8{};
+}
+
 // Writes the block's sums behind those of the blocks before it.
 template <int V> __device__ __forceinline__ void store_partial(float *partial, int cols, const Row<V> &sums) {
 #pragma unroll
@@ -89,8 +112,9 @@ template <int V> __device__ __forceinline__ void clear(Row<V> &row) {
 template <int V>
 __device__ __forceinline__ void rms_backward(const bf16 *dy, const bf16 *x, const bf16 *weight, const float *inv_rms,
                                              const bf16 *d_residual, bf16 *dx, float *partial, int rows, int cols) {
-    Row<V> w, d_weight;
-    load_row<V>(weight, cols, w);
+    PackedRow<V> w;
+    Row<V> d_weight;
+    load_packed<V>(weight, cols, w);
     clear<V>(d_weight);
     for (int r = blockIdx.x; r < rows; r += gridDim.x) {
         const u64 at = (u64)r * cols;
@@ -105,19 +129,19 @@ __device__ __forceinline__ void rms_backward(const bf16 *dy, const bf16 *x, cons
             for (int j = 0; j < 8; j++) {
                 n.values[i][j] *= inv;
                 d_weight.values[i][j] += g.values[i][j] * n.values[i][j];
-                g.values[i][j] *= w.values[i][j];
+                g.values[i][j] *= unpacked<V>(w, i, j);
                 dot[0] += g.values[i][j] * n.values[i][j];
             }
         }
-        Row<V> d;
-        if (d_residual) load_row<V>(d_residual + at, cols, d); else clear<V>(d);
+        PackedRow<V> d;
+        if (d_residual) load_packed<V>(d_residual + at, cols, d); else clear<V>(d);
         block_sum<1>(dot);
         const float mean = dot[0] / cols;
 #pragma unroll
         for (int i = 0; i < V; i++)
 #pragma unroll
-            for (int j = 0; j < 8; j++) d.values[i][j] += inv * (g.values[i][j] - n.values[i][j] * mean);
-        store_row<V>(dx + at, cols, d);
+            for (int j = 0; j < 8; j++) g.values[i][j] = unpacked<V>(d, i, j) + inv * (g.values[i][j] - n.values[i][j] * mean);
+        store_row<V>(dx + at, cols, g);
     }
     store_partial<V>(partial, cols, d_weight);
 }
@@ -163,8 +187,9 @@ template <int V>
 __device__ __forceinline__ void layer_backward(const bf16 *dy, const bf16 *x, const bf16 *weight, const float *mean,
                                                const float *inv_std, const bf16 *d_residual, bf16 *dx, float *partial,
                                                int rows, int cols) {
-    Row<V> w, d_weight, d_bias;
-    load_row<V>(weight, cols, w);
+    PackedRow<V> w;
+    Row<V> d_weight, d_bias;
+    load_packed<V>(weight, cols, w);
     clear<V>(d_weight);
     clear<V>(d_bias);
     for (int r = blockIdx.x; r < rows; r += gridDim.x) {
@@ -182,20 +207,21 @@ __device__ __forceinline__ void layer_backward(const bf16 *dy, const bf16 *x, co
                 d_weight.values[i][j] += g.values[i][j] * n.values[i][j];
                 d_bias.values[i][j] += g.values[i][j];
                 // Beyond the row g is 0 and w is 0, so nothing is added.
-                g.values[i][j] *= w.values[i][j];
+                g.values[i][j] *= unpacked<V>(w, i, j);
                 sums[0] += g.values[i][j];
                 sums[1] += g.values[i][j] * n.values[i][j];
             }
         }
-        Row<V> d;
-        if (d_residual) load_row<V>(d_residual + at, cols, d); else clear<V>(d);
+        PackedRow<V> d;
+        if (d_residual) load_packed<V>(d_residual + at, cols, d); else clear<V>(d);
         block_sum<2>(sums);
         const float mean_g = sums[0] / cols, mean_gn = sums[1] / cols;
 #pragma unroll
         for (int i = 0; i < V; i++)
 #pragma unroll
-            for (int j = 0; j < 8; j++) d.values[i][j] += inv * (g.values[i][j] - mean_g - n.values[i][j] * mean_gn);
-        store_row<V>(dx + at, cols, d);
+            for (int j = 0; j < 8; j++)
+                g.values[i][j] = unpacked<V>(d, i, j) + inv * (g.values[i][j] - mean_g - n.values[i][j] * mean_gn);
+        store_row<V>(dx + at, cols, g);
     }
     store_partial<V>(partial, cols, d_weight);
     store_partial<V>(partial + (u64)gridDim.x * cols, cols, d_bias);
@@ -207,7 +233,7 @@ __device__ __forceinline__ void layer_backward(const bf16 *dy, const bf16 *x, co
                                                                      float eps) {                                          \
         rms_forward<V>(x, delta, weight, sum, y, inv_rms, cols, eps);                                                       \
     }                                                                                                                       \
-    extern "C" __global__ void __launch_bounds__(512)                                                                      \
+    extern "C" __global__ void __launch_bounds__(512, 3 - V)                                                               \
         rms_backward_##V(const bf16 *dy, const bf16 *x, const bf16 *weight, const float *inv_rms, const bf16 *d_residual,   \
                          bf16 *dx, float *partial, int rows, int cols) {                                                    \
         rms_backward<V>(dy, x, weight, inv_rms, d_residual, dx, partial, rows, cols);                                       \
@@ -217,7 +243,7 @@ __device__ __forceinline__ void layer_backward(const bf16 *dy, const bf16 *x, co
                           float *mean, float *inv_std, int cols, float eps) {                                               \
         layer_forward<V>(x, delta, weight, bias, sum, y, mean, inv_std, cols, eps);                                         \
     }                                                                                                                       \
-    extern "C" __global__ void __launch_bounds__(512)                                                                      \
+    extern "C" __global__ void __launch_bounds__(512, 3 - V)                                                               \
         layer_backward_##V(const bf16 *dy, const bf16 *x, const bf16 *weight, const float *mean, const float *inv_std,      \
                            const bf16 *d_residual, bf16 *dx, float *partial, int rows, int cols) {                          \
         layer_backward<V>(dy, x, weight, mean, inv_std, d_residual, dx, partial, rows, cols);                               \

@@ -9,7 +9,7 @@ extern "C" __global__ void __launch_bounds__(256)
     const int row0 = blockIdx.y * rows_per_block, end = min(rows, row0 + rows_per_block);
     float sums[8] = {};
     if (col < cols) {
-#pragma unroll 4
+#pragma unroll 8
         for (int r = row0 + warp; r < end; r += 8) {
             float values[8];
             load<8>(x + (u64)r * cols + col, values);

@@ -1,6 +1,6 @@
-// Norm of every query and key head and rotation by the token's angles, in one pass; and the way back.
+// Norm of every query and key head and rotation by the token's angles, in one pass, and the way back; and rotation alone.
 //
-// Pairs are (x[j], x[j + D/2]). LANES threads share a token; each holds W values of the lower half of a head and the W values
+// Pairs are (x[j], x[j + D/2]). With norms, LANES threads share a token; each holds W values of the lower half of a head and the W values
 // they pair with, and walks over the heads of its group, so that angles and weights are read once. blockIdx.y is the group of
 // at most 8 heads: first those of the queries, then those of the keys.
 
@@ -23,20 +23,18 @@ __device__ __forceinline__ void angles(const float *cos, const float *sin, u64 a
     }
 }
 
-// `sign` -1 turns back.
-template <int W, bool NORM, int LANES>
-__device__ __forceinline__ void rotate(const Heads heads, int head0, const float *cos, const float *sin, int tokens, float eps,
-                                       float sign) {
+template <int W, int LANES>
+__device__ __forceinline__ void norm_rotate(const Heads heads, int head0, const float *cos, const float *sin, int tokens,
+                                            float eps) {
     const int half = LANES * W;
     const int token = blockIdx.x * (blockDim.x / LANES) + threadIdx.x / LANES, lane = threadIdx.x % LANES;
-    const bool inside = token < tokens && threadIdx.x < (blockDim.x / LANES) * LANES;
+    // Every thread takes part in the sums over lanes, also behind the last token.
+    const bool inside = token < tokens;
     const int row = inside ? token : 0, at = lane * W;
     float c[W], s[W], low_w[W], high_w[W];
     angles<W>(cos, sin, (u64)row * half + at, c, s);
-    if (NORM) {
-        load<W>(heads.weight + at, low_w);
-        load<W>(heads.weight + half + at, high_w);
-    }
+    load<W>(heads.weight + at, low_w);
+    load<W>(heads.weight + half + at, high_w);
     const bf16 *x = heads.x + (u64)row * heads.x_stride + at;
     bf16 *y = heads.y + (u64)row * heads.y_stride + at;
     const int end = min(heads.count, head0 + GROUP);
@@ -45,19 +43,17 @@ __device__ __forceinline__ void rotate(const Heads heads, int head0, const float
         float low[W], high[W];
         load<W>(x + h * 2 * half, low);
         load<W>(x + h * 2 * half + half, high);
-        if (NORM) {
-            float squares = 0.0f;
+        float squares = 0.0f;
 #pragma unroll
-            for (int i = 0; i < W; i++) squares += low[i] * low[i] + high[i] * high[i];
-            const float inv = rsqrtf(warp_sum<LANES>(squares) / (2 * half) + eps);
+        for (int i = 0; i < W; i++) squares += low[i] * low[i] + high[i] * high[i];
+        const float inv = rsqrtf(warp_sum<LANES>(squares) / (2 * half) + eps);
 #pragma unroll
-            for (int i = 0; i < W; i++) low[i] *= inv * low_w[i], high[i] *= inv * high_w[i];
-        }
+        for (int i = 0; i < W; i++) low[i] *= inv * low_w[i], high[i] *= inv * high_w[i];
         float a[W], b[W];
 #pragma unroll
         for (int i = 0; i < W; i++) {
-            a[i] = low[i] * c[i] - high[i] * (sign * s[i]);
-            b[i] = high[i] * c[i] + low[i] * (sign * s[i]);
+            a[i] = low[i] * c[i] - high[i] * s[i];
+            b[i] = high[i] * c[i] + low[i] * s[i];
         }
         if (inside) {
             store<W>(y + h * 2 * half, a);
@@ -84,18 +80,11 @@ __device__ __forceinline__ Heads group(ROTARY_ARGUMENTS, int &head0) {
 #define ROTARY_VALUES                                                                                                       \
     q, q_stride, k, k_stride, q_out, q_out_stride, k_out, k_out_stride, q_weight, k_weight, cos, sin, tokens, heads, kv_heads, eps
 
-#define ROTATE_KERNELS(D, W, LANES)                                                                                          \
-    extern "C" __global__ void __launch_bounds__(256) rotate_##D(ROTARY_ARGUMENTS, float sign) {                            \
-        int head0;                                                                                                          \
-        const Heads own = group(ROTARY_VALUES, head0);                                                                      \
-        rotate<W, false, LANES>(own, head0, cos, sin, tokens, eps, sign);                                                   \
-    }
-
 #define NORM_ROTATE_KERNELS(D, W, LANES)                                                                                     \
     extern "C" __global__ void __launch_bounds__(256) norm_rotate_##D(ROTARY_ARGUMENTS) {                                   \
         int head0;                                                                                                          \
         const Heads own = group(ROTARY_VALUES, head0);                                                                      \
-        rotate<W, true, LANES>(own, head0, cos, sin, tokens, eps, 1.0f);                                                    \
+        norm_rotate<W, LANES>(own, head0, cos, sin, tokens, eps);                                                    \
     }                                                                                                                       \
     extern "C" __global__ void __launch_bounds__(256)                                                                      \
         norm_rotate_backward_##D(ROTARY_ARGUMENTS, const bf16 *dq, int dq_stride, const bf16 *dk, int dk_stride,            \
@@ -179,12 +168,45 @@ __device__ __forceinline__ void norm_rotate_backward(const Heads heads, const bf
     }
 }
 
-ROTATE_KERNELS(64, 8, 4)
-ROTATE_KERNELS(72, 4, 9)
-ROTATE_KERNELS(80, 8, 5)
-ROTATE_KERNELS(128, 8, 8)
 NORM_ROTATE_KERNELS(64, 8, 4)
 NORM_ROTATE_KERNELS(128, 8, 8)
+
+// Rotation alone, `sign` -1 back. One block a token, one vector of 8 values a thread; a vector's partners lie in two halves of other
+// vectors (heads of 72 are no multiple of 16), so they pass through shared memory. That also makes it safe in place.
+extern "C" __global__ void __launch_bounds__(1024)
+    rotate(const bf16 *q, int q_stride, const bf16 *k, int k_stride, bf16 *q_out, int q_out_stride, bf16 *k_out,
+           int k_out_stride, const float *cos, const float *sin, int q_width, int k_width, int head_dim, float sign) {
+    __shared__ Vec8 shared[1024];
+    const int half = head_dim / 2, all = threadIdx.x * 8;
+    const bool inside = all < q_width + k_width, query = all < q_width;
+    const int at = query ? all : all - q_width;
+    const u64 token = blockIdx.x;
+    if (inside) {
+        const bf16 *from = query ? q + token * q_stride : k + token * k_stride;
+        shared[threadIdx.x] = *reinterpret_cast<const Vec8 *>(from + at);
+    }
+    __syncthreads();
+    if (!inside) return;
+    const bf16 *row = reinterpret_cast<const bf16 *>(shared);
+    float out[8];
+#pragma unroll
+    for (int part = 0; part < 8; part += 4) {
+        const int d = (at + part) % head_dim;
+        const bool low = d < half;
+        const int j = low ? d : d - half;
+        float own[4], other[4];
+        load<4>(row + all + part, own);
+        load<4>(row + all + part + (low ? half : -half), other);
+        const float4 c = *reinterpret_cast<const float4 *>(cos + token * half + j);
+        const float4 s = *reinterpret_cast<const float4 *>(sin + token * half + j);
+        const float turn = low ? -sign : sign;
+        out[part] = own[0] * c.x + other[0] * (turn * s.x);
+        out[part + 1] = own[1] * c.y + other[1] * (turn * s.y);
+        out[part + 2] = own[2] * c.z + other[2] * (turn * s.z);
+        out[part + 3] = own[3] * c.w + other[3] * (turn * s.w);
+    }
+    store<8>((query ? q_out + token * q_out_stride : k_out + token * k_out_stride) + at, out);
+}
 
 // Angles of every token: `positions (3, tokens)`, `frequencies (half,)`, `axes (half,)` says which row of positions counts.
 extern "C" __global__ void __launch_bounds__(256)

@@ -2,10 +2,10 @@
 
 // `frames (2 t, height, width, 3)` bytes to `patches (t h w, 3*2*16*16)` normalised bf16, in the order of the vision tower: blocks
 // of `merge x merge` patches row by row; inside a patch channel, frame, row, column. One thread: 8 pixels of all three channels.
-// `mean` and `std` are those of the model times 255.
+// `mean` is that of the model times 255; `scale` is 1 / (255 std).
 extern "C" __global__ void __launch_bounds__(256)
     patchify(const unsigned char *frames, bf16 *patches, int patches_total, int height, int width, int merge, float mean_r,
-             float mean_g, float mean_b, float std_r, float std_g, float std_b) {
+             float mean_g, float mean_b, float scale_r, float scale_g, float scale_b) {
     constexpr int SIDE = 16, FRAMES = 2, PARTS = FRAMES * SIDE * 2, PLANE = FRAMES * SIDE * SIDE;
     const u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (u64)patches_total * PARTS) return;
@@ -24,13 +24,13 @@ extern "C" __global__ void __launch_bounds__(256)
     } pixels;
 #pragma unroll
     for (int w = 0; w < 3; w++) pixels.words[w] = reinterpret_cast<const u64 *>(frames + from)[w];
-    const float mean[3] = {mean_r, mean_g, mean_b}, std[3] = {std_r, std_g, std_b};
+    const float mean[3] = {mean_r, mean_g, mean_b}, scale[3] = {scale_r, scale_g, scale_b};
     bf16 *to = patches + (u64)patch * 3 * PLANE + (frame_in_patch * SIDE + y) * SIDE + x;
 #pragma unroll
     for (int c = 0; c < 3; c++) {
         float values[8];
 #pragma unroll
-        for (int j = 0; j < 8; j++) values[j] = ((float)pixels.bytes[3 * j + c] - mean[c]) / std[c];
+        for (int j = 0; j < 8; j++) values[j] = ((float)pixels.bytes[3 * j + c] - mean[c]) * scale[c];
         store<8>(to + c * PLANE, values);
     }
 }

@@ -53,12 +53,11 @@ fn backward_blocks(gpu: &Gpu, rows: usize, cols: usize, registers: usize) -> usi
 
 /// f32 values of scratch that a backward needs.
 pub fn backward_scratch(gpu: &Gpu, cols: usize) -> usize {
-    2 * backward_blocks(gpu, usize::MAX, cols, RMS_REGISTERS) * cols
+    2 * backward_blocks(gpu, usize::MAX, cols, REGISTERS) * cols
 }
 
-/// Registers of a thread, as the compiler reports for sm_90 (rounded up to the granularity of 8).
-const RMS_REGISTERS: usize = 64;
-const LAYER_REGISTERS: usize = 88;
+/// Registers of a thread of a backward with one vector, which the kernels' launch bounds hold to.
+const REGISTERS: usize = 64;
 
 /// `y = s * inv_rms * weight` with `s = x + delta` (or `x`), and `inv_rms (N,) = 1 / sqrt(mean(s^2) + eps)`.
 ///
@@ -110,7 +109,7 @@ pub fn rms_backward(
     let (rows, cols) = (inv_rms_n.len(), weight_c.len());
     check_backward(rows, cols, dy_nc.len(), s_nc.len(), &gradients)?;
     let Split { threads, vectors } = split(cols);
-    let blocks = backward_blocks(gpu, rows, cols, RMS_REGISTERS * vectors);
+    let blocks = backward_blocks(gpu, rows, cols, REGISTERS * vectors);
     let partial = scratch.part(0, blocks * cols)?;
     let args = Args::new()
         .read(dy_nc)
@@ -193,7 +192,7 @@ pub fn layer_backward(
     check_backward(rows, cols, dy_nc.len(), s_nc.len(), &gradients)?;
     expect(OP, &[("inv_std", inv_std_n.len(), rows), ("d_bias", d_bias_c.len(), cols)])?;
     let Split { threads, vectors } = split(cols);
-    let blocks = backward_blocks(gpu, rows, cols, LAYER_REGISTERS * vectors);
+    let blocks = backward_blocks(gpu, rows, cols, REGISTERS * vectors);
     let partial = scratch.part(0, 2 * blocks * cols)?;
     let args = Args::new()
         .read(dy_nc)

@@ -18,7 +18,7 @@ const GROUP: usize = 8;
 /// Heads and angles.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation<'a> {
-    /// Width of a head: 64, 72, 80 or 128 (with norms 64 or 128).
+    /// Width of a head: a multiple of 8 (with norms 64 or 128).
     pub head_dim: usize,
     /// `(T, D/2)`
     pub cos: View<'a, f32>,
@@ -77,7 +77,7 @@ pub fn in_place(
     back: bool,
 ) -> Result<()> {
     let sign = if back { -1.0 } else { 1.0 };
-    // Every thread reads its pairs before it writes them, so the two sides of the call may be one memory.
+    // A block reads its whole token before it writes any of it, so the two sides of the call may be one memory.
     let output = heads.each_ref().map(ColumnsMut::alias);
     let input = heads.each_mut().map(|x| x.reborrow().into_columns());
     turn(gpu, stream, rotation, input, output, sign)
@@ -92,18 +92,26 @@ fn turn(
     sign: f32,
 ) -> Result<()> {
     let shape = Shape::new(rotation, &input, &output, None)?;
-    let (name, lanes) = match rotation.head_dim {
-        64 => ("rotate_64", 4),
-        72 => ("rotate_72", 9),
-        80 => ("rotate_80", 5),
-        128 => ("rotate_128", 8),
-        other => return Err(Error::argument(OP, format!("no kernel rotates heads of width {other} (64, 72, 80, 128)"))),
-    };
-    let per_block = 256 / lanes;
-    let grid = Grid { blocks: [shape.tokens.div_ceil(per_block), shape.groups(), 1], threads: per_block * lanes };
-    let args = shape.args(rotation, &input, &output, None).float(sign);
+    let widths = input.map(|x| x.width);
+    let vectors = (widths[0] + widths[1]) / 8;
+    if !rotation.head_dim.is_multiple_of(8) || vectors > 1024 {
+        let message = format!("heads of {} columns, {} in all: multiples of 8, at most 8192", rotation.head_dim, 8 * vectors);
+        return Err(Error::argument(OP, message));
+    }
+    let args = Args::new()
+        .columns(input[0])
+        .columns(input[1])
+        .columns_mut(&output[0])
+        .columns_mut(&output[1])
+        .read(rotation.cos)
+        .read(rotation.sin)
+        .int(widths[0])
+        .int(widths[1])
+        .int(rotation.head_dim)
+        .float(sign);
+    let grid = Grid::line(shape.tokens, vectors.next_multiple_of(32));
     // SAFETY: the sizes were checked; the arguments are those of the kernel.
-    unsafe { Launcher { gpu, stream, source: source!("rotary.cu") }.launch(name, grid, args) }
+    unsafe { Launcher { gpu, stream, source: source!("rotary.cu") }.launch("rotate", grid, args) }
 }
 
 /// Normalises every query and key head, then rotates it.
@@ -125,7 +133,7 @@ pub fn norm_forward(
         other => return Err(no_norm(other)),
     };
     let grid = Grid { blocks: [shape.tokens.div_ceil(256 / lanes), shape.groups(), 1], threads: 256 };
-    let args = shape.args(rotation, &input, &output, Some(norm));
+    let args = shape.args(rotation, &input, &output, norm);
     // SAFETY: the sizes were checked; the arguments are those of the kernel.
     unsafe { Launcher { gpu, stream, source: source!("rotary.cu") }.launch(name, grid, args) }
 }
@@ -168,7 +176,7 @@ pub fn norm_backward(
     let blocks = shape.tokens.div_ceil(per_block).min(fit).max(1);
     let partial = scratch.part(0, blocks * shape.groups() * width)?;
     let args = shape
-        .args(rotation, &input, &output, Some(norm))
+        .args(rotation, &input, &output, norm)
         .columns(gradient[0])
         .columns(gradient[1])
         .write(&partial);
@@ -247,20 +255,20 @@ impl Shape {
         rotation: Rotation<'_>,
         input: &[Columns<'_>; 2],
         output: &[ColumnsMut<'_>; 2],
-        norm: Option<QkNorm<'_>>,
+        norm: QkNorm<'_>,
     ) -> Args {
         Args::new()
             .columns(input[0])
             .columns(input[1])
             .columns_mut(&output[0])
             .columns_mut(&output[1])
-            .read_option(norm.map(|norm| norm.q_weight))
-            .read_option(norm.map(|norm| norm.k_weight))
+            .read(norm.q_weight)
+            .read(norm.k_weight)
             .read(rotation.cos)
             .read(rotation.sin)
             .int(self.tokens)
             .int(self.heads)
             .int(self.kv_heads)
-            .float(norm.map_or(0.0, |norm| norm.eps))
+            .float(norm.eps)
     }
 }

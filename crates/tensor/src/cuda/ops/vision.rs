@@ -67,8 +67,9 @@ pub fn patchify(
         .int(shape.height)
         .int(shape.width)
         .int(shape.merge_size);
-    for value in shape.image_mean.into_iter().chain(shape.image_std) {
-        args = args.float(value * 255.0);
+    let scale = shape.image_std.map(|std| 1.0 / (std * 255.0));
+    for value in shape.image_mean.map(|mean| mean * 255.0).into_iter().chain(scale) {
+        args = args.float(value);
     }
     let grid = Grid::line((shape.patches() * FRAMES * SIDE * 2).div_ceil(256), 256);
     // SAFETY: the sizes were checked; the arguments are those of the kernel.
