@@ -20,11 +20,16 @@ struct Case {
     causal: bool,
     /// q, k and v as columns of one matrix, as a fused projection leaves them.
     packed: bool,
+    deterministic: bool,
 }
 
 fn case(name: &'static str, lengths: &[u32], heads: [usize; 3], causal: bool, packed: bool) -> Case {
     let [heads, kv_heads, head_dim] = heads;
-    Case { name, lengths: lengths.to_vec(), heads, kv_heads, head_dim, causal, packed }
+    Case { name, lengths: lengths.to_vec(), heads, kv_heads, head_dim, causal, packed, deterministic: false }
+}
+
+fn deterministic(case: Case) -> Case {
+    Case { deterministic: true, ..case }
 }
 
 fn boundaries(lengths: &[u32]) -> Vec<u32> {
@@ -48,9 +53,9 @@ impl Case {
     fn config(&self) -> AttentionConfig {
         let widths = self.widths();
         let strides = if self.packed { [widths.iter().sum(); 3] } else { widths };
-        let Self { heads, kv_heads, head_dim, causal, .. } = *self;
+        let Self { heads, kv_heads, head_dim, causal, deterministic, .. } = *self;
         let scale = 1.0 / (head_dim as f32).sqrt();
-        AttentionConfig { heads, kv_heads, head_dim, causal, scale, strides, gradient_strides: strides }
+        AttentionConfig { heads, kv_heads, head_dim, causal, scale, deterministic, strides, gradient_strides: strides }
     }
 
     /// Floating-point operations of the forward pass.
@@ -170,7 +175,12 @@ fn check(h: &mut Harness, attention: &Attention, case: &Case, seed: u64) -> Resu
     }
     run.backward(h)?;
     let again = run.split(h, &run.d_qkv);
-    println!("     {} backward twice gives equal bits: {}; plans {:?}", case.name, again == got, run.prepared.candidates());
+    println!(
+        "     {} backward twice gives equal bits: {}; plans {:?}",
+        case.name,
+        again == got,
+        run.prepared.candidates()
+    );
     Ok(())
 }
 
@@ -195,7 +205,14 @@ fn bench(h: &mut Harness, attention: &Attention, case: &Case) -> Result<(), Erro
     run.backward(h)?;
     let backward = h.time(4, || run.backward(h))?;
     h.flops(&format!("attention {} backward", case.name), backward, 2.5 * case.flops());
-    println!("     plans {:?}, workspace {} MB", run.prepared.candidates(), run.prepared.workspace_bytes() >> 20);
+    let first = run.split(h, &run.d_qkv);
+    run.backward(h)?;
+    let equal = run.split(h, &run.d_qkv) == first;
+    let mb = run.prepared.workspace_bytes() >> 20;
+    println!("     plans {:?}, workspace {mb} MB, backward twice gives equal bits: {equal}", run.prepared.candidates());
+    if case.deterministic {
+        h.holds(&format!("{} backward twice gives equal bits", case.name), equal);
+    }
     Ok(())
 }
 
@@ -210,6 +227,10 @@ pub fn run(h: &mut Harness, timed: bool) {
         case("hd64 full ragged packed", &[161, 40, 7], [4, 4, 64], false, true),
         case("hd72 full 2x161 packed", &[161, 161], [4, 4, 72], false, true),
         case("hd72 full ragged packed", &[161, 92], [4, 4, 72], false, true),
+        deterministic(case("deterministic hd128 gqa causal 3x300 packed", &[300; 3], [4, 2, 128], true, true)),
+        deterministic(case("deterministic hd128 gqa causal ragged", &[1, 130, 257, 64], [4, 2, 128], true, false)),
+        deterministic(case("deterministic hd64 full 3x161 packed", &[161; 3], [4, 4, 64], false, true)),
+        deterministic(case("deterministic hd72 full ragged packed", &[161, 92], [4, 4, 72], false, true)),
     ];
     for (seed, case) in cases.iter().enumerate() {
         h.attempt(case.name, |h| check(h, &attention, case, 1 + 20 * seed as u64));
@@ -225,6 +246,16 @@ pub fn run(h: &mut Harness, timed: bool) {
         case("hd64 full 32x1288 16/16 packed", &[1288; 32], [16, 16, 64], false, true),
         case("hd64 full 32x1288 16/16", &[1288; 32], [16, 16, 64], false, false),
         case("hd72 full 16x1288 16/16 packed", &[1288; 16], [16, 16, 72], false, true),
+        deterministic(case("deterministic hd128 causal 4x3000 16/8", &[3000; 4], [16, 8, 128], true, false)),
+        deterministic(case(
+            "deterministic hd128 ragged ~3000 x4",
+            &[2950, 3000, 3040, 3010],
+            [16, 8, 128],
+            true,
+            false,
+        )),
+        deterministic(case("deterministic hd64 full 32x1288 packed", &[1288; 32], [16, 16, 64], false, true)),
+        deterministic(case("deterministic hd72 full 16x1288 packed", &[1288; 16], [16, 16, 72], false, true)),
     ];
     for case in &cases {
         h.attempt(case.name, |h| bench(h, &attention, case));

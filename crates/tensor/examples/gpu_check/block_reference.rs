@@ -33,9 +33,8 @@ fn parameters(block: &Block<'_>) -> Parameters {
     let shapes = [[widths.iter().sum(), width], [width, widths[0]], [2 * mlp, width], [width, mlp]];
     let matrices = block.r.matrices.iter().zip(shapes).map(|(region, shape)| tensor(block, *region, &shape)).collect();
     let norms = block.r.norms.iter().map(|region| tensor(block, *region, &[region.len()])).collect();
-    let angles = |region| {
-        Tensor::from_vec(&Device::Cpu, block.read_f32(region), &[block.dims.tokens(), head_dim / 2]).unwrap()
-    };
+    let angles =
+        |region| Tensor::from_vec(&Device::Cpu, block.read_f32(region), &[block.dims.tokens(), head_dim / 2]).unwrap();
     let table = rotary::RotaryTable { cos: angles(block.r.cos), sin: angles(block.r.sin) };
     let segments = Segments::packed(&Device::Cpu, &block.dims.boundaries()).unwrap();
     let scale = 1.0 / (head_dim as f32).sqrt();

@@ -91,7 +91,8 @@ fn bench(h: &mut Harness, gemm: &Gemm, name: &str, dims: [usize; 3], gelu: bool)
     let bias = h.device(o, 4)?;
     let (mut y, mut dx): (Buffer<bf16>, Buffer<bf16>) = (h.gpu.unset(n * o, "y")?, h.gpu.unset(n * i, "dx")?);
     let mut d_weight = h.gpu.zeros::<f32>(&h.stream, o * i, "d_weight")?;
-    let mut run = |epilogue: Epilogue<'_>| gemm.forward(&h.stream, dims, x.view(), weight.view(), epilogue, y.view_mut());
+    let mut run =
+        |epilogue: Epilogue<'_>| gemm.forward(&h.stream, dims, x.view(), weight.view(), epilogue, y.view_mut());
     let forward = h.time(4, || run(Epilogue::None))?;
     let mut line = format!("gemm {name} N{n} I{i} O{o} forward");
     if gelu {

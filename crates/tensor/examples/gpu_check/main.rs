@@ -14,6 +14,7 @@ mod norms;
 mod optimizer;
 mod pointwise;
 mod rotary;
+mod vit;
 
 use std::path::PathBuf;
 
@@ -73,7 +74,7 @@ fn main() {
     println!("{:?}", gpu.info());
     gpu.libraries().iter().for_each(|library| println!("using {library}"));
     let mut h = Harness::new(gpu).expect("a stream");
-    let parts: [(&str, fn(&mut Harness, bool)); 7] = [
+    let parts: [(&str, fn(&mut Harness, bool)); 8] = [
         ("norms", norms::run),
         ("rotary", rotary::run),
         ("pointwise", pointwise::run),
@@ -81,6 +82,7 @@ fn main() {
         ("attention", attention::run),
         ("gemm", gemm::run),
         ("block", block::run),
+        ("vit", vit::run),
     ];
     for (name, part) in parts {
         if o.only.is_empty() || o.only.iter().any(|only| only == name) {

@@ -63,9 +63,13 @@ fn check(h: &mut Harness, seed: u64) -> Result<(), Error> {
     let same = state.master(h)?.iter().zip(&start).all(|(a, b)| a.to_bits() == b.to_bits());
     h.holds("bf16 and low bits give the f32 master back, bit for bit", same);
     let weights = h.read(state.weight.view());
-    h.holds("the bf16 is the master rounded to nearest", weights.iter().zip(&start).all(|(w, m)| (w - m).abs() <= m.abs() / 256.0));
+    h.holds(
+        "the bf16 is the master rounded to nearest",
+        weights.iter().zip(&start).all(|(w, m)| (w - m).abs() <= m.abs() / 256.0),
+    );
     let half = COUNT / 2;
-    let segments = [Segment { start: 0, count: half, group: 0 }, Segment { start: half, count: COUNT - half, group: 1 }];
+    let segments =
+        [Segment { start: 0, count: half, group: 0 }, Segment { start: half, count: COUNT - half, group: 1 }];
     let mut adamw = AdamW::new(&h.gpu, &h.stream, CONFIG, &segments, 2, 0)?;
     let groups = [Group { lr: 1e-2, weight_decay: 0.1 }, Group { lr: 2e-3, weight_decay: 0.0 }];
     adamw.set_groups(&h.stream, &groups)?;

@@ -1,10 +1,10 @@
 //! Activations, vision input, rows by number, the loss and the optimizer against the CPU ops, then rates.
 
 use half::bf16;
+use tensor::cuda::ops::activation;
 use tensor::cuda::ops::loss::{self, LabelledRows, LossScratch};
 use tensor::cuda::ops::rows::{self, Accumulation, RowList};
 use tensor::cuda::ops::vision::{self, FrameShape};
-use tensor::cuda::ops::activation;
 use tensor::cuda::{Error, Gemm};
 use tensor::ops::{elementwise, embedding, gelu, linear_cross_entropy, position_table, rows as rows_reference, swiglu};
 use tensor::{Device, Indices, Tensor};
@@ -36,7 +36,12 @@ fn check_activation(h: &mut Harness, n: usize, f: usize, seed: u64) -> Result<()
     for kind in [gelu::Kind::Erf, gelu::Kind::Tanh] {
         let (x, dy) = (h.pair(&[n, f], seed + 2), h.pair(&[n, f], seed + 3));
         activation::gelu_forward(&h.gpu, &h.stream, x.gpu.view(), y.view_mut(), kind)?;
-        h.close(&name(&format!("gelu {kind:?}")), &h.read(y.view()), &gelu::forward(&x.cpu, kind).unwrap().to_vec(), LIMIT);
+        h.close(
+            &name(&format!("gelu {kind:?}")),
+            &h.read(y.view()),
+            &gelu::forward(&x.cpu, kind).unwrap().to_vec(),
+            LIMIT,
+        );
         let mut d = dy.gpu;
         activation::gelu_backward(&h.gpu, &h.stream, x.gpu.view(), d.view_mut(), kind)?;
         let want = gelu::backward(&dy.cpu, &x.cpu, kind).unwrap();
@@ -56,9 +61,9 @@ fn patchify_reference(bytes: &[u8], s: FrameShape) -> Vec<f32> {
     for step in 0..s.frames / 2 {
         for (block_row, block_col) in (0..rows / 2).flat_map(|r| (0..cols / 2).map(move |c| (r, c))) {
             for (row, col) in [(0, 0), (0, 1), (1, 0), (1, 1)].map(|(r, c)| (2 * block_row + r, 2 * block_col + c)) {
-                for (c, k, y, x) in (0..3)
-                    .flat_map(|c| (0..2).flat_map(move |k| (0..16).flat_map(move |y| (0..16).map(move |x| (c, k, y, x)))))
-                {
+                for (c, k, y, x) in (0..3).flat_map(|c| {
+                    (0..2).flat_map(move |k| (0..16).flat_map(move |y| (0..16).map(move |x| (c, k, y, x))))
+                }) {
                     let at = (((2 * step + k) * s.height + row * 16 + y) * s.width + col * 16 + x) * 3 + c;
                     out.push((f32::from(bytes[at]) - s.image_mean[c] * 255.0) / (s.image_std[c] * 255.0));
                 }
@@ -75,7 +80,12 @@ fn check_patchify(h: &mut Harness, shape: FrameShape) -> Result<(), Error> {
     let mut patches = h.poison::<bf16>(shape.patches() * 1536);
     vision::patchify(&h.gpu, &h.stream, frames.view(), shape, patches.view_mut())?;
     let want = patchify_reference(&bytes, shape);
-    h.close(&format!("patchify {}x{}x{}", shape.frames, shape.height, shape.width), &h.read(patches.view()), &want, LIMIT);
+    h.close(
+        &format!("patchify {}x{}x{}", shape.frames, shape.height, shape.width),
+        &h.read(patches.view()),
+        &want,
+        LIMIT,
+    );
     Ok(())
 }
 

@@ -21,7 +21,8 @@ fn positions(tokens: usize) -> [Vec<i32>; 3] {
 
 fn table(tokens: usize, head_dim: usize) -> RotaryTable {
     let section = [head_dim / 2 - 2 * (head_dim / 6), head_dim / 6, head_dim / 6];
-    reference::mrope_table(&Device::Cpu, &positions(tokens), head_dim, THETA, section, MropeLayout::Interleaved).unwrap()
+    reference::mrope_table(&Device::Cpu, &positions(tokens), head_dim, THETA, section, MropeLayout::Interleaved)
+        .unwrap()
 }
 
 /// The table by our kernel, checked against the CPU's.
@@ -112,7 +113,8 @@ fn check(h: &mut Harness, tokens: usize, heads: [usize; 3], norm: bool, seed: u6
 
 fn bench(h: &mut Harness, tokens: usize, heads: [usize; 3], norm: bool) -> Result<(), Error> {
     let [q_heads, k_heads, d] = heads;
-    let name = format!("{} {tokens}x{q_heads}/{k_heads}x{d}", if norm { "qk-norm + mrope" } else { "vision rotary in place" });
+    let name =
+        format!("{} {tokens}x{q_heads}/{k_heads}x{d}", if norm { "qk-norm + mrope" } else { "vision rotary in place" });
     let (cos, sin) = device_table(h, tokens, d)?;
     let rotation = Rotation { head_dim: d, cos: cos.view(), sin: sin.view() };
     let widths = [q_heads * d, k_heads * d, k_heads * d];

@@ -34,6 +34,8 @@ pub struct AttentionConfig {
     pub causal: bool,
     /// Factor on the scores.
     pub scale: f32,
+    /// Whether backward gives the same bits every time; it then needs `2 B H S^2` bytes more workspace.
+    pub deterministic: bool,
     /// Values from row to row of q, k and v.
     pub strides: [usize; 3],
     /// Values from row to row of dq, dk and dv.
@@ -80,15 +82,35 @@ impl Attention {
     /// [`Error::Library`] if this cuDNN has no kernel for the shape.
     pub fn prepare(&self, stream: &Stream, cu_seqlens: &[u32], config: AttentionConfig) -> Result<PackedAttention> {
         let lengths = lengths(cu_seqlens)?;
-        let (longest, rows) = (lengths.iter().copied().max().unwrap_or(0), cu_seqlens.last().map_or(0, |&end| end as usize));
+        let (longest, rows) =
+            (lengths.iter().copied().max().unwrap_or(0), cu_seqlens.last().map_or(0, |&end| end as usize));
         let ragged = lengths.iter().any(|&length| length != longest);
-        let AttentionConfig { heads, kv_heads, head_dim, causal, strides, gradient_strides, .. } = config;
-        if kv_heads == 0 || !heads.is_multiple_of(kv_heads) || head_dim == 0 || !head_dim.is_multiple_of(8) || head_dim > 128 {
-            let message = format!("{heads} heads of width {head_dim} over {kv_heads} key heads: the width must be a multiple of 8 up to 128");
+        let AttentionConfig { heads, kv_heads, head_dim, causal, deterministic, strides, gradient_strides, .. } =
+            config;
+        if kv_heads == 0
+            || !heads.is_multiple_of(kv_heads)
+            || head_dim == 0
+            || !head_dim.is_multiple_of(8)
+            || head_dim > 128
+        {
+            let message = format!(
+                "{heads} heads of width {head_dim} over {kv_heads} key heads: the width must be a multiple of 8 up to 128"
+            );
             return Err(Error::argument(OP, message));
         }
         let (batch, tokens) = (lengths.len(), longest as usize);
-        let shape = SdpaShape { batch, heads, kv_heads, head_dim, tokens, causal, ragged, strides, gradient_strides };
+        let shape = SdpaShape {
+            batch,
+            heads,
+            kv_heads,
+            head_dim,
+            tokens,
+            causal,
+            ragged,
+            deterministic,
+            strides,
+            gradient_strides,
+        };
         let compiled = self.compile(shape)?;
         let mut offsets = Vec::new();
         let wanted = compiled.forward.1.offsets.iter().chain(&compiled.backward.1.offsets).map(|(_, stride)| *stride);
@@ -171,10 +193,14 @@ impl PackedAttention {
         [self.compiled.forward.0.len(), self.compiled.backward.0.len()]
     }
 
-    /// f32 sums of dq and of `dout * out`, behind the plan's own workspace.
+    /// f32 sums of dq (unless deterministic) and of `dout * out`, before the plan's own workspace.
     fn sums_bytes(&self) -> usize {
-        let rows = self.shape.batch * self.shape.heads * self.shape.tokens;
-        4 * (rows * self.shape.head_dim + rows).next_multiple_of(64)
+        4 * (self.dq_sums() + self.shape.batch * self.shape.heads * self.shape.tokens).next_multiple_of(64)
+    }
+
+    fn dq_sums(&self) -> usize {
+        let SdpaShape { batch, heads, tokens, head_dim, deterministic, .. } = self.shape;
+        if deterministic { 0 } else { batch * heads * tokens * head_dim }
     }
 
     /// `out (T, H*D) = softmax(scale q k^T) v` and the log-sum-exp.
@@ -224,12 +250,12 @@ impl PackedAttention {
         workspace: ViewMut<'_, u8>,
     ) -> Result<()> {
         let width = self.rows * self.width();
-        let dense = [("dout", dout.len(), width), ("out", saved.out.len(), width), ("lse", saved.lse.len(), self.lse_len())];
+        let dense =
+            [("dout", dout.len(), width), ("out", saved.out.len(), width), ("lse", saved.lse.len(), self.lse_len())];
         self.check([saved.q, saved.k, saved.v], &dense)?;
         self.check_gradients([&dq, &dk, &dv])?;
         self.check_workspace(&workspace)?;
         let (plans, t) = &self.compiled.backward;
-        let sums = self.shape.batch * self.shape.heads * self.shape.tokens * self.shape.head_dim;
         let (dq_sum, own_ptr) = (workspace.ptr, workspace.ptr + self.sums_bytes() as u64);
         let mut bindings = vec![
             (t.q, Binding::Memory(saved.q.ptr)),
@@ -240,16 +266,18 @@ impl PackedAttention {
             (t.stats, Binding::Memory(saved.lse.ptr)),
             (t.scale, Binding::Value(self.config.scale)),
             (t.one, Binding::Value(1.0)),
-            (t.delta, Binding::Memory(dq_sum + 4 * sums as u64)),
-            (t.dq_sum, Binding::Memory(dq_sum)),
+            (t.delta, Binding::Memory(dq_sum + 4 * self.dq_sums() as u64)),
             (t.dq, Binding::Memory(dq.ptr)),
             (t.dk, Binding::Memory(dk.ptr)),
             (t.dv, Binding::Memory(dv.ptr)),
         ];
+        bindings.extend(t.dq_sum.map(|tensor| (tensor, Binding::Memory(dq_sum))));
         self.bind_lists(&mut bindings, &t.hidden, &t.lengths, &t.offsets)?;
+        let clear = !self.gpu.cudnn.clears_sums();
         self.fastest(stream, 1, plans, &|plan| {
-            // The kernel adds into the sums of dq.
-            stream.clear(ViewMut::<u8>::planned(dq_sum, self.sums_bytes()))?;
+            if clear {
+                stream.clear(ViewMut::<u8>::planned(dq_sum, self.sums_bytes()))?;
+            }
             // SAFETY: sizes were checked above, every tensor of the graph is bound.
             unsafe { plan.run(stream, &bindings, own_ptr) }
         })
@@ -272,7 +300,8 @@ impl PackedAttention {
         }
         for (tensor, stride) in offsets {
             let list = self.offsets.iter().find(|(own, _)| own == stride);
-            let (_, list) = list.ok_or_else(|| Error::argument(OP, format!("no offsets for rows of {stride} values")))?;
+            let (_, list) =
+                list.ok_or_else(|| Error::argument(OP, format!("no offsets for rows of {stride} values")))?;
             bindings.push((*tensor, Binding::Memory(list.view().ptr)));
         }
         Ok(())
@@ -325,7 +354,9 @@ impl PackedAttention {
     fn check_gradients(&self, gradients: [&ColumnsMut<'_>; 3]) -> Result<()> {
         let c = &self.config;
         let widths = [c.heads, c.kv_heads, c.kv_heads].map(|heads| heads * c.head_dim);
-        for (((name, x), width), stride) in ["dq", "dk", "dv"].into_iter().zip(gradients).zip(widths).zip(c.gradient_strides) {
+        for (((name, x), width), stride) in
+            ["dq", "dk", "dv"].into_iter().zip(gradients).zip(widths).zip(c.gradient_strides)
+        {
             expect(name, [x.rows, x.width, x.stride], [self.rows, width, stride])?;
         }
         Ok(())

@@ -157,7 +157,8 @@ impl Gpu {
             return Err(Error::TooOld { name: info.name, major, minor });
         }
         // cuDNN opens NVRTC by its bare name; once the listed one is in the process, that is the one it gets.
-        let (nvrtc, cublaslt, cudnn) = (open(LibraryKind::Nvrtc)?, open(LibraryKind::CublasLt)?, open(LibraryKind::Cudnn)?);
+        let (nvrtc, cublaslt, cudnn) =
+            (open(LibraryKind::Nvrtc)?, open(LibraryKind::CublasLt)?, open(LibraryKind::Cudnn)?);
         let nvrtc_api = NvrtcApi::load(&nvrtc)?;
         let nvrtc_version = nvrtc_api.version();
         let kernels = KernelCache::new(context.clone(), nvrtc_api, info.capability, config.kernel_cache.clone());

@@ -80,7 +80,11 @@ impl DriverApi {
             // SAFETY: the driver stores a pointer to a constant string, or null for an unknown code.
             unsafe {
                 get(code, &mut text);
-                if text.is_null() { String::from("unknown") } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+                if text.is_null() {
+                    String::from("unknown")
+                } else {
+                    CStr::from_ptr(text).to_string_lossy().into_owned()
+                }
             }
         };
         let mut message = text(self.cuGetErrorString);
@@ -97,8 +101,12 @@ fn advice(code: c_int) -> Option<&'static str> {
         35 | 803 => "the driver is older than the CUDA libraries: update the driver",
         100 => "the driver sees no GPU: check `nvidia-smi`",
         46 => "another process holds the GPU in exclusive mode",
-        214 | 720 => "the GPU reported an uncorrectable memory error: the process must end and the GPU be checked; saved state is valid",
-        700 | 715 | 716 | 717 | 718 | 719 => "a kernel faulted and the GPU's state of this process is lost: restart from the last checkpoint, and report this",
+        214 | 720 => {
+            "the GPU reported an uncorrectable memory error: the process must end and the GPU be checked; saved state is valid"
+        }
+        700 | 715 | 716 | 717 | 718 | 719 => {
+            "a kernel faulted and the GPU's state of this process is lost: restart from the last checkpoint, and report this"
+        }
         209 => "a kernel was compiled for another GPU: empty the kernel cache folder",
         _ => return None,
     })

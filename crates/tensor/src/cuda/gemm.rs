@@ -16,9 +16,12 @@ use super::{Error, Gpu, Result, Stream};
 const OP: &str = "gemm";
 
 /// Candidates that are timed for a shape.
-const CANDIDATES: usize = 16;
-/// Timed runs of a candidate, after one that is not.
-const TUNING_RUNS: usize = 5;
+const CANDIDATES: usize = 8;
+/// Rounds over all candidates; the first only warms up.
+const TUNING_ROUNDS: usize = 4;
+/// Milliseconds of one candidate in one round. Long and interleaved, because a GPU at its power limit runs a short burst faster than
+/// what training sustains, and not by the same factor for every candidate.
+const TUNING_MS: f32 = 3.0;
 
 /// Products on one stream: the workspace, and the choice made for every shape so far.
 pub struct Gemm {
@@ -46,6 +49,8 @@ struct Shape {
 struct Choice {
     algorithm: Algorithm,
     microseconds: f32,
+    /// The same of the heuristic's first candidate.
+    first: f32,
 }
 
 /// Pointers of one call.
@@ -207,7 +212,9 @@ impl Gemm {
     /// Shapes chosen so far, as `m n k` of cuBLASLt with the time of the winner in microseconds.
     pub fn choices(&self) -> Vec<String> {
         let choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = |(shape, choice): (&Shape, &Choice)| format!("{shape:?}: {:.1} us", choice.microseconds);
+        let line = |(shape, choice): (&Shape, &Choice)| {
+            format!("{shape:?}: {:.1} us, the heuristic's first {:.1} us", choice.microseconds, choice.first)
+        };
         let mut lines: Vec<String> = choices.iter().map(line).collect();
         lines.sort();
         lines
@@ -236,29 +243,51 @@ impl Gemm {
     fn tune(&self, stream: &Stream, product: &Product<'_>) -> Result<Choice> {
         let candidates = product.candidates(self.workspace.len())?;
         let shape = product.shape;
-        let scratch: Option<Buffer<f32>> =
-            if shape.accumulate { Some(self.gpu.zeros(stream, shape.m * shape.n, "tuning a matrix product")?) } else { None };
+        let scratch: Option<Buffer<f32>> = if shape.accumulate {
+            Some(self.gpu.zeros(stream, shape.m * shape.n, "tuning a matrix product")?)
+        } else {
+            None
+        };
         let target = scratch.as_ref().map_or(product.operands.d, |scratch| scratch.view().ptr);
-        let (start, end) = (self.gpu.event()?, self.gpu.event()?);
-        let mut best: Option<Choice> = None;
+        let mut timed: Vec<(Choice, Vec<f32>)> = Vec::new();
         for candidate in &candidates {
-            let mut choice = Choice { algorithm: candidate.algorithm, microseconds: 0.0 };
+            let choice = Choice { algorithm: candidate.algorithm, microseconds: 0.0, first: 0.0 };
             // A candidate that the library offers may still refuse to run; another one will.
-            if product.launch(&self.workspace, stream, &choice, target).is_err() {
-                continue;
-            }
-            stream.record(&start)?;
-            for _ in 0..TUNING_RUNS {
-                product.launch(&self.workspace, stream, &choice, target)?;
-            }
-            stream.record(&end)?;
-            choice.microseconds = end.since_ms(&start)? * 1e3 / TUNING_RUNS as f32;
-            if best.is_none_or(|best| choice.microseconds < best.microseconds) {
-                best = Some(choice);
+            if product.launch(&self.workspace, stream, &choice, target).is_ok() {
+                timed.push((choice, Vec::new()));
             }
         }
+        for round in 0..TUNING_ROUNDS {
+            for (choice, times) in &mut timed {
+                let known = times.last().copied().unwrap_or(choice.microseconds);
+                let runs = if round == 0 { 2 } else { (TUNING_MS * 1e3 / known.max(1.0)).clamp(2.0, 100.0) as usize };
+                let us = self.time(stream, runs, || product.launch(&self.workspace, stream, choice, target))?;
+                if round == 0 { choice.microseconds = us } else { times.push(us) }
+            }
+        }
+        let first = timed.first().map_or(0.0, |(_, times)| median(times));
+        let candidates =
+            timed.into_iter().map(|(choice, times)| Choice { microseconds: median(&times), first, ..choice });
+        let best = candidates.min_by(|a, b| a.microseconds.total_cmp(&b.microseconds));
         best.ok_or_else(|| product.failure(7, "no candidate of the heuristic runs"))
     }
+
+    /// Microseconds of one of `runs` launches.
+    fn time(&self, stream: &Stream, runs: usize, launch: impl Fn() -> Result<()>) -> Result<f32> {
+        let (start, end) = (self.gpu.event()?, self.gpu.event()?);
+        stream.record(&start)?;
+        for _ in 0..runs {
+            launch()?;
+        }
+        stream.record(&end)?;
+        Ok(end.since_ms(&start)? * 1e3 / runs as f32)
+    }
+}
+
+fn median(times: &[f32]) -> f32 {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f32::INFINITY)
 }
 
 impl Shape {

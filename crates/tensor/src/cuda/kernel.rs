@@ -130,7 +130,14 @@ impl KernelCache {
     /// # Safety
     /// The arguments must be those of the kernel's declaration, every pointer must cover what the kernel touches, and integers
     /// must fit in the declared width.
-    pub unsafe fn launch(&self, stream: &Stream, source: Source, name: &'static str, grid: Grid, args: Args) -> Result<()> {
+    pub unsafe fn launch(
+        &self,
+        stream: &Stream,
+        source: Source,
+        name: &'static str,
+        grid: Grid,
+        args: Args,
+    ) -> Result<()> {
         if grid.blocks.contains(&0) {
             return Ok(());
         }
@@ -156,7 +163,8 @@ impl KernelCache {
             let code = self.machine_code(source)?;
             let mut handle = std::ptr::null_mut();
             // SAFETY: `code` is a whole cubin; the driver copies it.
-            driver.check("cuModuleLoadData", unsafe { (driver.cuModuleLoadData)(&mut handle, code.as_ptr().cast()) })?;
+            driver
+                .check("cuModuleLoadData", unsafe { (driver.cuModuleLoadData)(&mut handle, code.as_ptr().cast()) })?;
             modules.insert(source.file, Module { handle, functions: HashMap::new() });
         }
         let Some(module) = modules.get_mut(source.file) else {
@@ -183,7 +191,8 @@ impl KernelCache {
             return self.nvrtc.compile(source.file, &text, &options);
         };
         let key = blake3::hash(format!("{version}\n{}\n{text}", options.join(" ")).as_bytes());
-        let path = folder.join(format!("{}-{}-{}.cubin", source.file.trim_end_matches(".cu"), self.arch, &key.to_hex()[..32]));
+        let path =
+            folder.join(format!("{}-{}-{}.cubin", source.file.trim_end_matches(".cu"), self.arch, &key.to_hex()[..32]));
         if let Some(code) = read_checked(&path) {
             return Ok(code);
         }

@@ -159,7 +159,9 @@ impl LibrarySearch {
 
 /// NVRTC opens its `libnvrtc-builtins` by bare name, which the loader finds in a listed folder only if it is loaded already.
 fn preload_builtins(kind: LibraryKind, candidate: &Path) {
-    let (LibraryKind::Nvrtc, Some(folder)) = (kind, candidate.parent().filter(|folder| folder.is_absolute())) else { return };
+    let (LibraryKind::Nvrtc, Some(folder)) = (kind, candidate.parent().filter(|folder| folder.is_absolute())) else {
+        return;
+    };
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with("libnvrtc-builtins.so.") {
             // SAFETY: as for the library itself. A failure shows when NVRTC compiles.

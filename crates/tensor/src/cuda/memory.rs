@@ -82,7 +82,8 @@ impl Gpu {
     pub fn unset<T: Element>(&self, len: usize, what: &str) -> Result<Buffer<T>> {
         let context = self.context.clone();
         context.bind()?;
-        let bytes = len.checked_mul(size_of::<T>()).ok_or_else(|| Error::argument(OP, format!("{what} is too large")))?;
+        let bytes =
+            len.checked_mul(size_of::<T>()).ok_or_else(|| Error::argument(OP, format!("{what} is too large")))?;
         let mut ptr = 0;
         // The driver refuses 0 bytes, and an empty operand is legal.
         // SAFETY: `ptr` outlives the call.
@@ -270,7 +271,8 @@ impl Stream {
             return Ok(());
         }
         // SAFETY: the view covers exactly these bytes.
-        let code = unsafe { (self.context.driver.cuMemsetD8Async)(out.ptr, byte, out.len * size_of::<T>(), self.handle) };
+        let code =
+            unsafe { (self.context.driver.cuMemsetD8Async)(out.ptr, byte, out.len * size_of::<T>(), self.handle) };
         self.context.driver.check("cuMemsetD8Async", code)
     }
 
@@ -301,7 +303,8 @@ impl Stream {
         self.context.bind()?;
         let bytes = len * size_of::<T>();
         // SAFETY: both sides hold `bytes` bytes; the caller keeps the source alive.
-        let code = unsafe { (self.context.driver.cuMemcpyHtoDAsync_v2)(out.ptr, values.ptr.cast(), bytes, self.handle) };
+        let code =
+            unsafe { (self.context.driver.cuMemcpyHtoDAsync_v2)(out.ptr, values.ptr.cast(), bytes, self.handle) };
         self.context.driver.check("cuMemcpyHtoDAsync", code)
     }
 

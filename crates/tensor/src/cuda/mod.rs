@@ -30,4 +30,3 @@ pub use library::{Found, LibraryKind, LibrarySearch};
 pub use memory::{Buffer, Element, Pinned, View, ViewMut};
 pub use plan::{Arena, MemoryPlan, Purpose, Region};
 pub use stream::{Event, Graph, Stream};
-

@@ -72,7 +72,10 @@ impl MemoryPlan {
     /// [`Error::Argument`] if the plan would be larger than an address reaches.
     pub fn region<T: Element>(&mut self, purpose: Purpose, len: usize) -> Result<Region<T>> {
         let too_large = || Error::argument("memory plan", format!("{purpose:?} of {len} values are beyond any memory"));
-        let bytes = len.checked_mul(size_of::<T>()).and_then(|b| b.checked_next_multiple_of(ALIGNMENT)).ok_or_else(too_large)?;
+        let bytes = len
+            .checked_mul(size_of::<T>())
+            .and_then(|b| b.checked_next_multiple_of(ALIGNMENT))
+            .ok_or_else(too_large)?;
         let region = Region { offset: self.bytes, len, element: PhantomData };
         self.bytes = self.bytes.checked_add(bytes).ok_or_else(too_large)?;
         match self.purposes.iter_mut().find(|(own, _)| *own == purpose) {

@@ -195,7 +195,14 @@ impl Graph {
     }
 
     /// `y = mode(x, b)`; `Select` takes `x` where `t`, else `b`.
-    pub fn pointwise(&mut self, mode: Pointwise, x: Tensor, b: Option<Tensor>, t: Option<Tensor>, y: Tensor) -> Result<()> {
+    pub fn pointwise(
+        &mut self,
+        mode: Pointwise,
+        x: Tensor,
+        b: Option<Tensor>,
+        t: Option<Tensor>,
+        y: Tensor,
+    ) -> Result<()> {
         self.pointwise_along(mode, x, b, t, y, None)
     }
 

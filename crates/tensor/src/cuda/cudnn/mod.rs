@@ -63,6 +63,13 @@ impl CudnnHandle {
         format!("{}.{}", dotted(version, 10000, 100), version % 100)
     }
 
+    /// Whether a backward plan clears the sums of dq itself.
+    pub fn clears_sums(&self) -> bool {
+        const SINCE: usize = 90600;
+        // SAFETY: no operand.
+        unsafe { (self.api.cudnnGetVersion)() >= SINCE }
+    }
+
     pub fn check(&self, code: c_int, call: impl FnOnce() -> String) -> Result<()> {
         if code == 0 {
             return Ok(());

@@ -22,6 +22,8 @@ pub(crate) struct SdpaShape {
     pub causal: bool,
     /// Whether sequences differ in length.
     pub ragged: bool,
+    /// Whether backward adds in a fixed order.
+    pub deterministic: bool,
     /// Values from row to row of q, k, v and of what has their shape (out and its gradient have `heads * head_dim`).
     pub strides: [usize; 3],
     /// The same of dq, dk, dv.
@@ -53,8 +55,9 @@ pub(crate) struct BackwardTensors {
     pub one: Tensor,
     /// f32 `(B, H, S)`.
     pub delta: Tensor,
-    /// f32 `(B, H, S, D)`, to be zero before a run.
-    pub dq_sum: Tensor,
+    /// f32 `(B, H, S, D)`: where blocks of keys add up dq, in no fixed order. A deterministic plan has none; it keeps the gradients of
+    /// all scores in its own workspace instead, `2 B H S^2` bytes.
+    pub dq_sum: Option<Tensor>,
     pub dq: Tensor,
     pub dk: Tensor,
     pub dv: Tensor,
@@ -250,14 +253,15 @@ pub(crate) fn backward_graph(cudnn: &Arc<CudnnHandle>, shape: SdpaShape) -> Resu
     let d_scores_t = transposed(&mut b, d_scores)?;
     sum_over_queries(&mut b, d_scores_t, q, dk)?;
     let k_rows = rows_of_keys(&mut b, k)?;
-    let dq_sum = b.dense(Data::F32, head_dim, Place::Memory)?;
-    b.graph.matmul(d_scores, k_rows, dq_sum, b.lengths([Some('q'), None, Some('k')]))?;
-    b.graph.pointwise(Pointwise::Identity, dq_sum, None, None, dq)?;
+    let dq_sum = if shape.deterministic { None } else { Some(b.dense(Data::F32, head_dim, Place::Memory)?) };
+    b.graph.matmul(d_scores, k_rows, dq_sum.unwrap_or(dq), b.lengths([Some('q'), None, Some('k')]))?;
+    if let Some(dq_sum) = dq_sum {
+        b.graph.pointwise(Pointwise::Identity, dq_sum, None, None, dq)?;
+    }
     let lengths = b.lengths.into_iter().flatten().collect();
     let (hidden, offsets) = (b.hidden, b.offsets);
-    let tensors = BackwardTensors {
-        q, k, v, out, dout, stats, scale, one, delta, dq_sum, dq, dk, dv, hidden, lengths, offsets,
-    };
+    let tensors =
+        BackwardTensors { q, k, v, out, dout, stats, scale, one, delta, dq_sum, dq, dk, dv, hidden, lengths, offsets };
     Ok((b.graph.plans()?, tensors))
 }
 

@@ -171,41 +171,55 @@ __device__ __forceinline__ void norm_rotate_backward(const Heads heads, const bf
 NORM_ROTATE_KERNELS(64, 8, 4)
 NORM_ROTATE_KERNELS(128, 8, 8)
 
-// Rotation alone, `sign` -1 back. One block a token, one vector of 8 values a thread; a vector's partners lie in two halves of other
-// vectors (heads of 72 are no multiple of 16), so they pass through shared memory. That also makes it safe in place.
-extern "C" __global__ void __launch_bounds__(1024)
+// Rotation alone, `sign` -1 back. A block takes TOKENS tokens, a thread one vector of 8 values of each; a vector's partners lie in two
+// halves of other vectors (heads of 72 are no multiple of 16), so they pass through shared memory. That also makes it safe in place.
+constexpr int TOKENS = 4, VECTORS = 512;
+
+extern "C" __global__ void __launch_bounds__(VECTORS)
     rotate(const bf16 *q, int q_stride, const bf16 *k, int k_stride, bf16 *q_out, int q_out_stride, bf16 *k_out,
-           int k_out_stride, const float *cos, const float *sin, int q_width, int k_width, int head_dim, float sign) {
-    __shared__ Vec8 shared[1024];
-    const int half = head_dim / 2, all = threadIdx.x * 8;
-    const bool inside = all < q_width + k_width, query = all < q_width;
-    const int at = query ? all : all - q_width;
-    const u64 token = blockIdx.x;
-    if (inside) {
-        const bf16 *from = query ? q + token * q_stride : k + token * k_stride;
-        shared[threadIdx.x] = *reinterpret_cast<const Vec8 *>(from + at);
+           int k_out_stride, const float *cos, const float *sin, int tokens, int q_width, int k_width, int head_dim,
+           float sign) {
+    __shared__ Vec8 shared[TOKENS][VECTORS];
+    const int half = head_dim / 2, all = threadIdx.x * 8, first = blockIdx.x * TOKENS;
+    const bool query = all < q_width;
+    const int at = query ? all : all - q_width, count = all < q_width + k_width ? min(TOKENS, tokens - first) : 0;
+    const bf16 *from = query ? q + at : k + at;
+    bf16 *to = query ? q_out + at : k_out + at;
+    const int from_stride = query ? q_stride : k_stride, to_stride = query ? q_out_stride : k_out_stride;
+#pragma unroll
+    for (int t = 0; t < TOKENS; t++)
+        if (t < count) shared[t][threadIdx.x] = *reinterpret_cast<const Vec8 *>(from + (u64)(first + t) * from_stride);
+    // Where the angles and partners of both halves of the vector lie.
+    int angle[2], other[2];
+    float turn[2];
+#pragma unroll
+    for (int part = 0; part < 2; part++) {
+        const int d = (at + 4 * part) % head_dim;
+        const bool low = d < half;
+        angle[part] = low ? d : d - half;
+        other[part] = all + 4 * part + (low ? half : -half);
+        turn[part] = low ? -sign : sign;
     }
     __syncthreads();
-    if (!inside) return;
-    const bf16 *row = reinterpret_cast<const bf16 *>(shared);
-    float out[8];
 #pragma unroll
-    for (int part = 0; part < 8; part += 4) {
-        const int d = (at + part) % head_dim;
-        const bool low = d < half;
-        const int j = low ? d : d - half;
-        float own[4], other[4];
-        load<4>(row + all + part, own);
-        load<4>(row + all + part + (low ? half : -half), other);
-        const float4 c = *reinterpret_cast<const float4 *>(cos + token * half + j);
-        const float4 s = *reinterpret_cast<const float4 *>(sin + token * half + j);
-        const float turn = low ? -sign : sign;
-        out[part] = own[0] * c.x + other[0] * (turn * s.x);
-        out[part + 1] = own[1] * c.y + other[1] * (turn * s.y);
-        out[part + 2] = own[2] * c.z + other[2] * (turn * s.z);
-        out[part + 3] = own[3] * c.w + other[3] * (turn * s.w);
+    for (int t = 0; t < TOKENS; t++) {
+        if (t >= count) return;
+        const bf16 *row = reinterpret_cast<const bf16 *>(shared[t]);
+        float out[8];
+#pragma unroll
+        for (int part = 0; part < 2; part++) {
+            float own[4], partner[4];
+            load<4>(row + all + 4 * part, own);
+            load<4>(row + other[part], partner);
+            const u64 table = (u64)(first + t) * half + angle[part];
+            const float4 c = *reinterpret_cast<const float4 *>(cos + table), s = *reinterpret_cast<const float4 *>(sin + table);
+            out[4 * part] = own[0] * c.x + partner[0] * (turn[part] * s.x);
+            out[4 * part + 1] = own[1] * c.y + partner[1] * (turn[part] * s.y);
+            out[4 * part + 2] = own[2] * c.z + partner[2] * (turn[part] * s.z);
+            out[4 * part + 3] = own[3] * c.w + partner[3] * (turn[part] * s.w);
+        }
+        store<8>(to + (u64)(first + t) * to_stride, out);
     }
-    store<8>((query ? q_out + token * q_out_stride : k_out + token * k_out_stride) + at, out);
 }
 
 // Angles of every token: `positions (3, tokens)`, `frequencies (half,)`, `axes (half,)` says which row of positions counts.

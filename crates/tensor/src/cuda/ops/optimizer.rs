@@ -105,8 +105,12 @@ impl AdamW {
     ) -> Result<Self> {
         let mut chunks: Vec<u64> = Vec::new();
         for segment in segments {
-            if !segment.start.is_multiple_of(8) || !segment.count.is_multiple_of(8) || segment.group as usize >= groups {
-                return Err(Error::argument(OP, format!("{segment:?} is not in multiples of 8, or of {groups} groups")));
+            if !segment.start.is_multiple_of(8) || !segment.count.is_multiple_of(8) || segment.group as usize >= groups
+            {
+                return Err(Error::argument(
+                    OP,
+                    format!("{segment:?} is not in multiples of 8, or of {groups} groups"),
+                ));
             }
             for offset in (0..segment.count).step_by(CHUNK) {
                 let count = CHUNK.min(segment.count - offset);
@@ -234,5 +238,9 @@ pub fn join_master(
 }
 
 fn multiple_of_8(count: usize) -> Result<usize> {
-    if count.is_multiple_of(8) { Ok(count) } else { Err(Error::argument(OP, format!("{count} values are no multiple of 8"))) }
+    if count.is_multiple_of(8) {
+        Ok(count)
+    } else {
+        Err(Error::argument(OP, format!("{count} values are no multiple of 8")))
+    }
 }

@@ -27,8 +27,7 @@ pub fn add_column_sums(
     if cols == 0 || !partial.len().is_multiple_of(cols) {
         return Err(Error::argument(OP, format!("{} values are no rows of {cols}", partial.len())));
     }
-    let args =
-        Args::new().read(partial).write(&out_c).int(partial.len() / cols).int(cols).int(usize::from(accumulate));
+    let args = Args::new().read(partial).write(&out_c).int(partial.len() / cols).int(cols).int(usize::from(accumulate));
     let grid = Grid::line(cols.div_ceil(32), 1024);
     // SAFETY: the sizes were checked; the arguments are those of the kernel.
     unsafe { Launcher { gpu, stream, source: source!("reduce.cu") }.launch("add_column_sums", grid, args) }

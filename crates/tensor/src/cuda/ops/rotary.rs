@@ -94,8 +94,9 @@ fn turn(
     let shape = Shape::new(rotation, &input, &output, None)?;
     let widths = input.map(|x| x.width);
     let vectors = (widths[0] + widths[1]) / 8;
-    if !rotation.head_dim.is_multiple_of(8) || vectors > 1024 {
-        let message = format!("heads of {} columns, {} in all: multiples of 8, at most 8192", rotation.head_dim, 8 * vectors);
+    if !rotation.head_dim.is_multiple_of(8) || vectors > 512 {
+        let message =
+            format!("heads of {} columns, {} in all: multiples of 8, at most 4096", rotation.head_dim, 8 * vectors);
         return Err(Error::argument(OP, message));
     }
     let args = Args::new()
@@ -105,11 +106,12 @@ fn turn(
         .columns_mut(&output[1])
         .read(rotation.cos)
         .read(rotation.sin)
+        .int(shape.tokens)
         .int(widths[0])
         .int(widths[1])
         .int(rotation.head_dim)
         .float(sign);
-    let grid = Grid::line(shape.tokens, vectors.next_multiple_of(32));
+    let grid = Grid::line(shape.tokens.div_ceil(4), vectors.next_multiple_of(32));
     // SAFETY: the sizes were checked; the arguments are those of the kernel.
     unsafe { Launcher { gpu, stream, source: source!("rotary.cu") }.launch("rotate", grid, args) }
 }
@@ -175,11 +177,7 @@ pub fn norm_backward(
     let fit = (2 * gpu.info().multiprocessors as usize / shape.groups()).max(1);
     let blocks = shape.tokens.div_ceil(per_block).min(fit).max(1);
     let partial = scratch.part(0, blocks * shape.groups() * width)?;
-    let args = shape
-        .args(rotation, &input, &output, norm)
-        .columns(gradient[0])
-        .columns(gradient[1])
-        .write(&partial);
+    let args = shape.args(rotation, &input, &output, norm).columns(gradient[0]).columns(gradient[1]).write(&partial);
     let grid = Grid { blocks: [blocks, shape.groups(), 1], threads: 256 };
     // SAFETY: the sizes were checked; the arguments are those of the kernel.
     unsafe { Launcher { gpu, stream, source: source!("rotary.cu") }.launch(name, grid, args)? };
@@ -209,8 +207,7 @@ pub fn mrope_table(
     let size = tokens * half;
     expect(OP, &[("positions", positions.len(), 3 * tokens), ("axes", axes.len(), half)])?;
     expect(OP, &[("cos", cos.len(), size), ("sin", sin.len(), size)])?;
-    let args =
-        Args::new().read(positions).read(frequencies).read(axes).write(&cos).write(&sin).int(tokens).int(half);
+    let args = Args::new().read(positions).read(frequencies).read(axes).write(&cos).write(&sin).int(tokens).int(half);
     let grid = Grid::line(size.div_ceil(256), 256);
     // SAFETY: the sizes were checked; the arguments are those of the kernel.
     unsafe { Launcher { gpu, stream, source: source!("rotary.cu") }.launch("mrope_table", grid, args) }
@@ -234,7 +231,10 @@ impl Shape {
         for (i, name) in ["q", "k"].into_iter().enumerate() {
             let (x, y) = (&input[i], &output[i]);
             if x.rows != tokens || y.rows != tokens || x.width != y.width || !x.width.is_multiple_of(width) {
-                let message = format!("{name} has {} rows of {} columns, and its result {} of {}", x.rows, x.width, y.rows, y.width);
+                let message = format!(
+                    "{name} has {} rows of {} columns, and its result {} of {}",
+                    x.rows, x.width, y.rows, y.width
+                );
                 return Err(Error::argument(OP, message));
             }
         }

@@ -146,7 +146,8 @@ impl Accumulation {
     ) -> Result<Self> {
         let fits = source_rows > 0 && rows.len().is_multiple_of(source_rows);
         if !fits || rows.iter().any(|&row| row >= 0 && row as usize >= table_rows) {
-            let message = format!("{} rows over {source_rows} source rows do not fit a table of {table_rows}", rows.len());
+            let message =
+                format!("{} rows over {source_rows} source rows do not fit a table of {table_rows}", rows.len());
             return Err(Error::argument(OP, message));
         }
         expect(OP, &[("weights", weights.map_or(rows.len(), <[f32]>::len), rows.len())])?;
