@@ -12,7 +12,9 @@ DEVICE = "cuda"
 
 
 def rand(*shape):
-    return torch.rand(*shape, device=DEVICE, dtype=torch.bfloat16) * 2 - 1
+    """Uniform in -1..1 with all bits of bf16 in use: drawn in bf16 the values have 8 bits, and products of such values run up to 10 %
+    faster on a GPU at its power limit."""
+    return (torch.rand(*shape, device=DEVICE) * 2 - 1).bfloat16()
 
 
 def time(call, inner=4):

@@ -24,6 +24,8 @@ pub struct Dims {
     pub head_dim: usize,
     pub mlp: usize,
     pub lengths: Vec<u32>,
+    /// Whether attention's backward gives the same bits every time.
+    pub deterministic: bool,
 }
 
 impl Dims {
@@ -110,7 +112,7 @@ impl<'a> Block<'a> {
             head_dim: dims.head_dim,
             causal: true,
             scale: 1.0 / (dims.head_dim as f32).sqrt(),
-            deterministic: false,
+            deterministic: dims.deterministic,
             strides: [widths[0], widths[1], stride],
             gradient_strides: [widths[0], widths[1], stride],
         };
@@ -313,45 +315,94 @@ fn regions(plan: &mut MemoryPlan, h: &Harness, dims: &Dims, attention: &PackedAt
 
 fn bench(h: &mut Harness, gemm: &Gemm, name: &str, dims: Dims) -> Result<(), Error> {
     let flops = dims.flops();
-    let (forward, both, graph, equal) = {
-        let block = Block::new(h, gemm, dims)?;
-        block.fill(1)?;
-        // Every run starts from the same gradient, or its values would grow from run to run until they are no numbers.
-        let d = h.gpu.upload(&h.stream, &h.stream.read(block.get(block.r.d))?, "d")?;
-        let all = || {
-            h.stream.copy(block.put(block.r.d), d.view())?;
-            block.forward()?;
-            block.backward()
-        };
-        let forward = h.time(8, || block.forward())?;
-        let both = h.time(8, all)?;
-        // The same launches as one graph, from the same inputs: the same bits.
-        block.fill(1)?;
-        all()?;
-        let (want, want_d) = (block.read_f32(block.r.d_matrices[0]), block.read(block.r.d));
-        block.fill(1)?;
-        let graph = h.stream.capture(all)?;
-        h.stream.launch(&graph)?;
-        let equal = block.read_f32(block.r.d_matrices[0]) == want && block.read(block.r.d) == want_d;
-        (forward, both, h.time(8, || h.stream.launch(&graph))?, equal)
+    let block = Block::new(h, gemm, dims)?;
+    block.fill(1)?;
+    // Every run starts from the same gradient, or its values would grow from run to run until they are no numbers.
+    let d = h.gpu.upload(&h.stream, &h.stream.read(block.get(block.r.d))?, "d")?;
+    let all = || {
+        h.stream.copy(block.put(block.r.d), d.view())?;
+        block.forward()?;
+        block.backward()
     };
-    h.holds(&format!("block {name} replayed as a graph gives the same bits"), equal);
+    let forward = h.time(8, || block.forward())?;
+    let both = h.time(8, all)?;
+    let graph = h.stream.capture(all)?;
+    let graph = h.time(8, || h.stream.launch(&graph))?;
+    drop(block);
     h.flops(&format!("block {name} forward"), forward, flops);
     h.flops(&format!("block {name} forward + backward"), both, 3.0 * flops);
     h.flops(&format!("block {name} forward + backward, as a graph"), graph, 3.0 * flops);
     Ok(())
 }
 
+/// The same launches twice, and once as a graph, give the same bits.
+fn check_bits(h: &mut Harness, gemm: &Gemm, name: &str, dims: Dims) -> Result<(), Error> {
+    let block = Block::new(h, gemm, dims)?;
+    let results = || -> Vec<Vec<f32>> {
+        let sums = block.r.d_matrices.iter().chain(&block.r.d_norms).map(|region| block.read_f32(*region));
+        sums.chain([block.read(block.r.d), block.read(block.r.y)]).collect()
+    };
+    let all = || block.forward().and_then(|()| block.backward());
+    block.fill(1)?;
+    all()?;
+    let first = results();
+    block.fill(1)?;
+    all()?;
+    let again = results() == first;
+    block.fill(1)?;
+    let graph = h.stream.capture(all)?;
+    h.stream.launch(&graph)?;
+    let replayed = results() == first;
+    drop(block);
+    h.holds(&format!("block {name} twice gives the same bits"), again);
+    h.holds(&format!("block {name} replayed as a graph gives the same bits"), replayed);
+    Ok(())
+}
+
 pub fn run(h: &mut Harness, timed: bool) {
     let gemm = Gemm::new(&h.gpu, 64 << 20).expect("a workspace");
-    let small = Dims { width: 256, heads: 4, kv_heads: 2, head_dim: 64, mlp: 512, lengths: vec![40, 57, 1] };
-    let gqa = Dims { width: 512, heads: 8, kv_heads: 2, head_dim: 128, mlp: 1024, lengths: vec![65, 65] };
+    let small = Dims {
+        width: 256,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 64,
+        mlp: 512,
+        lengths: vec![40, 57, 1],
+        deterministic: true,
+    };
+    let gqa = Dims {
+        width: 512,
+        heads: 8,
+        kv_heads: 2,
+        head_dim: 128,
+        mlp: 1024,
+        lengths: vec![65, 65],
+        deterministic: false,
+    };
     for (seed, dims) in [small, gqa].into_iter().enumerate() {
         h.attempt("block", |h| crate::block_reference::check(h, &gemm, dims, 1 + 50 * seed as u64));
     }
     if timed {
-        let two = Dims { width: 2048, heads: 16, kv_heads: 8, head_dim: 128, mlp: 6144, lengths: vec![3000; 4] };
-        let eight = Dims { width: 4096, heads: 32, kv_heads: 8, head_dim: 128, mlp: 12288, lengths: vec![3000; 2] };
+        let two = Dims {
+            width: 2048,
+            heads: 16,
+            kv_heads: 8,
+            head_dim: 128,
+            mlp: 6144,
+            lengths: vec![3000; 4],
+            deterministic: false,
+        };
+        let eight = Dims {
+            width: 4096,
+            heads: 32,
+            kv_heads: 8,
+            head_dim: 128,
+            mlp: 12288,
+            lengths: vec![3000; 2],
+            deterministic: false,
+        };
+        let ragged_bits = Dims { lengths: vec![2950, 3000, 3040, 3010], deterministic: true, ..two.clone() };
+        h.attempt("block bits", |h| check_bits(h, &gemm, "2B ragged, deterministic", ragged_bits));
         let ragged = Dims { lengths: vec![2950, 3000, 3040, 3010], ..two.clone() };
         h.attempt("block 2B", |h| bench(h, &gemm, "2B, 4 x 3000 tokens", two));
         h.attempt("block 2B ragged", |h| bench(h, &gemm, "2B, 2950+3000+3040+3010 tokens", ragged));

@@ -21,6 +21,9 @@ use std::path::PathBuf;
 use harness::Harness;
 use tensor::cuda::{Gpu, GpuConfig, LibrarySearch, compile_all, survey};
 
+/// Checks, then (if told to) rates.
+type Part = fn(&mut Harness, bool);
+
 struct Options {
     search: LibrarySearch,
     cache: Option<PathBuf>,
@@ -74,7 +77,7 @@ fn main() {
     println!("{:?}", gpu.info());
     gpu.libraries().iter().for_each(|library| println!("using {library}"));
     let mut h = Harness::new(gpu).expect("a stream");
-    let parts: [(&str, fn(&mut Harness, bool)); 8] = [
+    let parts: [(&str, Part); 8] = [
         ("norms", norms::run),
         ("rotary", rotary::run),
         ("pointwise", pointwise::run),

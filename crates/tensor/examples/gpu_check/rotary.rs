@@ -78,7 +78,8 @@ fn check(h: &mut Harness, tokens: usize, heads: [usize; 3], norm: bool, seed: u6
         if norm {
             dx = rms_norm::backward(&dx, &parts[i], &weights[i].cpu, &inv, &mut dw).unwrap();
         }
-        (want_dx.push(dx.to_vec()), want_dw.push(dw.to_vec()));
+        want_dx.push(dx.to_vec());
+        want_dw.push(dw.to_vec());
     }
     let mut d_qkv = h.poison::<bf16>(tokens * stride);
     let [dq_to, dk_to, _] = d_qkv.view_mut().split_columns_mut(widths)?;
