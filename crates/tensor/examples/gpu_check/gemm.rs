@@ -84,6 +84,24 @@ fn check_gelu(h: &mut Harness, gemm: &Gemm, dims: [usize; 3], seed: u64) -> Resu
     Ok(())
 }
 
+/// A later process takes over what this one has tuned, and computes the same bits.
+fn check_saved(h: &mut Harness, gemm: &Gemm) -> Result<(), Error> {
+    let (text, fresh) = (gemm.saved(), Gemm::new(&h.gpu, 64 << 20)?);
+    let count = fresh.restore(&text)?;
+    h.holds("all choices are taken over", count == gemm.choices().len() && count > 0 && fresh.saved() == text);
+    h.holds("choices for another workspace are not", Gemm::new(&h.gpu, 1 << 20)?.restore(&text)? == 0);
+    h.holds("a damaged line is refused", fresh.restore(&format!("{text}1 2 3")).is_err());
+    let (dims, mut results) = ([257, 1152, 4304], Vec::new());
+    let (x, weight) = (h.device(257 * 1152, 1)?, h.device(4304 * 1152, 2)?);
+    for gemm in [gemm, &fresh] {
+        let mut y = h.poison(257 * 4304);
+        gemm.forward(&h.stream, dims, x.view(), weight.view(), Epilogue::None, y.view_mut())?;
+        results.push(h.read(y.view()));
+    }
+    h.holds("with the same bits", results[0] == results[1]);
+    Ok(())
+}
+
 fn bench(h: &mut Harness, gemm: &Gemm, name: &str, dims: [usize; 3], gelu: bool) -> Result<(), Error> {
     let [n, i, o] = dims;
     let flops = 2.0 * (n * i * o) as f64;
@@ -129,6 +147,7 @@ pub fn run(h: &mut Harness, timed: bool) {
         h.attempt(&format!("gemm {dims:?}"), |h| check(h, &gemm, dims, 7 * seed as u64));
         h.attempt(&format!("gemm gelu {dims:?}"), |h| check_gelu(h, &gemm, dims, 7 * seed as u64));
     }
+    h.attempt("saved choices", |h| check_saved(h, &gemm));
     if !timed {
         return;
     }
