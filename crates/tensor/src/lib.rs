@@ -5,6 +5,7 @@
 //! Callers never see where memory lives: they hold [`Tensor`], [`Indices`] and [`Segments`].
 
 mod cpu;
+pub mod cuda;
 mod device;
 mod dtype;
 mod error;
