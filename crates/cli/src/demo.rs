@@ -26,7 +26,7 @@ use world::{ClipForm, Scene};
 /// Form of the world's clips.
 const CLIP: ClipForm = ClipForm { width: 320, height: 192, frames: 40, fps: 4 };
 /// How the benchmark puts its questions.
-const PROMPT: PromptForm = PromptForm::LetterLast;
+const PROMPT: PromptForm = PromptForm::LetterFirst;
 /// Name of the base model in records and figures.
 const BASE_NAME: &str = "Roadscribe-Demo";
 /// What the demo's fine-tuning and inference show a model of a clip.
