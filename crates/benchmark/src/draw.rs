@@ -144,6 +144,9 @@ mod tests {
         };
         assert!(error(5).contains("at least 6"), "{}", error(5));
         assert!(error(51).contains("at most"), "{}", error(51));
-        assert_eq!(draw(&pool, "a", &DrawSettings { per_clip: 50, seed: 1 }).unwrap().len(), 50);
+        assert_eq!(
+            draw(&pool, "a", &DrawSettings { per_clip: 50, seed: 1, ..DrawSettings::default() }).unwrap().len(),
+            50
+        );
     }
 }

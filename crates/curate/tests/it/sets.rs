@@ -76,8 +76,8 @@ fn a_whole_set() {
         serde_json::from_str(rubric.trim_start_matches("```json\n").trim_end_matches("\n```")).unwrap();
     assert_eq!(fields.as_object().unwrap().len(), 15);
     let vqa = of("vqa");
-    assert_eq!(vqa["conversation"].as_array().unwrap().len(), 5);
-    assert_eq!(vqa["conversation"][3]["content"], "How many lanes?");
+    assert_eq!(vqa["conversation"].as_array().unwrap().len(), 4);
+    assert_eq!(vqa["conversation"][2]["content"], "How many lanes?");
     assert_eq!(of("caption")["prompt"], "caption/human@1");
     for file in ["card.md", "card.json", "rejects.jsonl", "preview.mp4", "preview.png"] {
         assert!(world.out().join(file).is_file(), "{file}");

@@ -17,12 +17,12 @@ use super::{Error, Result, Stream};
 pub(crate) struct Source {
     /// Its name, for errors and cache files.
     pub file: &'static str,
-    /// Its text, to be put behind [`COMMON`].
+    /// Its text, to be put behind [`PRELUDE`].
     pub text: &'static str,
 }
 
 /// What every kernel file may use.
-const COMMON: &str = include_str!("kernels/common.cuh");
+const PRELUDE: &str = include_str!("kernels/bf16.cuh");
 
 /// Compiled kernels of one GPU.
 pub(crate) struct KernelCache {
@@ -184,7 +184,7 @@ impl KernelCache {
 
     /// From the cache folder if the same text was compiled for the same GPU by the same compiler before.
     fn machine_code(&self, source: Source) -> Result<Vec<u8>> {
-        let text = format!("{COMMON}\n{}", source.text);
+        let text = format!("{PRELUDE}\n{}", source.text);
         let options = options(&self.arch);
         let version = self.nvrtc.version().unwrap_or_default();
         let Some(folder) = &self.folder else {
@@ -241,7 +241,7 @@ impl Drop for KernelCache {
 pub fn compile_all(search: &super::LibrarySearch, arch: &str) -> Result<Vec<(&'static str, usize)>> {
     let nvrtc = NvrtcApi::load(&super::library::Opened::open(super::LibraryKind::Nvrtc, search)?)?;
     let compile = |source: &Source| {
-        let text = format!("{COMMON}\n{}", source.text);
+        let text = format!("{PRELUDE}\n{}", source.text);
         nvrtc.compile(source.file, &text, &options(arch)).map(|code| (source.file, code.len()))
     };
     super::ops::SOURCES.iter().map(compile).collect()
