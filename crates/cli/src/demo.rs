@@ -172,12 +172,15 @@ impl Demo {
     /// Predictions of a model, or of every checkpoint of a run, on the three data sets.
     fn answers(&self, checkpoint: &str) -> Result<(), Stopped> {
         let outputs = self.out.join("outputs").display().to_string();
-        for (dataset, task, tokens) in
-            [("AV_VQA", "vqa", "24"), ("AV_CAPTION", "caption", "120"), ("LINGOQA", "vqa", "32")]
-        {
+        let asks: [(&str, &str, &str, &[&str]); 3] = [
+            ("AV_VQA", "vqa", "24", &["--guided-choice"]),
+            ("AV_CAPTION", "caption", "120", &[]),
+            ("LINGOQA", "vqa", "32", &[]),
+        ];
+        for (dataset, task, tokens, more) in asks {
             let what = ["infer", "--model-name", BASE_NAME, "--checkpoint", checkpoint, "--dataset", dataset];
             let how = ["--task", task, "--max-new-tokens", tokens, "--nframes", NFRAMES, "--min-pixels", MIN_PIXELS];
-            self.verb(&[&what[..], &how, &["--max-pixels", MAX_PIXELS, "--out", &outputs]].concat())?;
+            self.verb(&[&what[..], &how, &["--max-pixels", MAX_PIXELS, "--out", &outputs], more].concat())?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use ::infer::{Checkpoint, Progress, Request, RunSummary, Settings, read_requests
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use processor::{Processor, TemplateCheck};
-use records::{Outcome as Answer, Prompt, Sampling};
+use records::{Guided, Outcome as Answer, Prompt, Sampling};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -102,6 +102,9 @@ struct SamplingArgs {
     /// Seed of the draws
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Let an answer only be the words of one of the request's `options`; requests without options are answered freely
+    #[arg(long)]
+    guided_choice: bool,
 }
 
 impl SamplingArgs {
@@ -118,6 +121,7 @@ impl SamplingArgs {
             presence_penalty: check("presence-penalty", self.presence_penalty, -100.0, 100.0)?,
             max_new_tokens: self.max_new_tokens,
             seed: self.seed,
+            guided: if self.guided_choice { Guided::Choice } else { Guided::Free },
         })
     }
 }

@@ -21,6 +21,8 @@ pub struct Answer {
     pub outcome: std::result::Result<String, String>,
     /// Whether the token limit cut the text.
     pub truncated: bool,
+    /// Whether the text could only be one of the choices.
+    pub guided: bool,
     /// Line of the file, from 1.
     pub line: usize,
 }
@@ -192,7 +194,8 @@ fn parse(row: &Value, keys: &[&str], line: usize) -> std::result::Result<Answer,
         Some(_) => return Err("text is not a text".to_owned()),
     };
     let truncated = row.get("finish_reason").and_then(Value::as_str) == Some("length");
-    Ok(Answer { id, outcome, truncated, line })
+    let guided = row.get("sampling").and_then(|sampling| sampling.get("guided")) == Some(&Value::from("choice"));
+    Ok(Answer { id, outcome, truncated, guided, line })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::{Request, Result, Settings, engine, request};
 use models::{Prefix, Vlm};
 use processor::{Overlength, Part, PixelBudget, Processor, Purpose, Role, Turn, VideoInput};
-use records::{ContentHash, Outcome, Prediction};
+use records::{ContentHash, Guided, Outcome, Prediction};
 use std::path::Path;
 
 /// Who answers, and how.
@@ -110,7 +110,13 @@ impl<'a> Answerer<'a> {
         let tokenizer = processor.tokenizer();
         let mut stream = tokenizer.stream_decoder(true);
         let mut on_token = |id: u32| on_text(&stream.push(id));
-        let generated = engine::generate(model, prefix, &input, settings.sampling, end_ids, &mut on_token)?;
+        let choices = match settings.sampling.guided {
+            Guided::Free => Vec::new(),
+            Guided::Choice => {
+                request.options.iter().map(|text| tokenizer.encode_text(text)).collect::<std::result::Result<_, _>>()?
+            }
+        };
+        let generated = engine::generate(model, prefix, &input, settings.sampling, &choices, end_ids, &mut on_token)?;
         let Some(generated) = generated else { return Ok(None) };
         Ok(Some(Outcome::Done {
             text: tokenizer.decode(&generated.ids, true)?,

@@ -18,6 +18,8 @@ pub struct Request {
     pub system: String,
     /// The question.
     pub user: String,
+    /// The choices, if it has some.
+    pub options: Vec<String>,
 }
 
 /// A line of a JSONL list. What else stands in it (references, categories, choices) is not shown to the model: a line of a
@@ -32,6 +34,8 @@ struct Line {
     user: Option<String>,
     question: Option<String>,
     system: Option<String>,
+    #[serde(default)]
+    options: Vec<String>,
 }
 
 /// Requests for clips given one by one, each with the default prompt; the id is the path.
@@ -42,7 +46,7 @@ pub fn requests_of_clips(clips: &[PathBuf], prompt: &Prompt) -> Vec<Request> {
         .collect()
 }
 
-/// Reads a list: `FILE.jsonl` (a line `{"video": path, "id"?, "prompt"?, "system"?}`; other keys are not read), a `meta.json`, or a folder that
+/// Reads a list: `FILE.jsonl` (a line `{"video": path, "id"?, "prompt"?, "system"?, "options"?}`; other keys are not read), a `meta.json`, or a folder that
 /// holds one. Paths are relative to the list and may not leave its folder.
 ///
 /// # Errors
@@ -74,7 +78,7 @@ pub fn read_requests(list: &Path, prompt: &Prompt) -> Result<Vec<Request>> {
 }
 
 fn with_prompt(id: String, media: String, path: PathBuf, prompt: &Prompt) -> Request {
-    Request { id, media, path, system: prompt.system.clone(), user: prompt.user.clone() }
+    Request { id, media, path, system: prompt.system.clone(), user: prompt.user.clone(), options: Vec::new() }
 }
 
 fn read_jsonl(list: &Path, root: &DataRoot, prompt: &Prompt) -> Result<Vec<Request>> {
@@ -94,6 +98,7 @@ fn read_jsonl(list: &Path, root: &DataRoot, prompt: &Prompt) -> Result<Vec<Reque
         if let Some(system) = line.system {
             request.system = system;
         }
+        request.options = line.options;
         requests.push(request);
     }
     Ok(requests)

@@ -112,8 +112,9 @@ pub fn run(
     let weight_hash = ContentHash::from_hex(&weight_hash).ok_or(crate::Error::WeightHash { hash: weight_hash })?;
     let identity = identity(model_dir, &weight_hash, settings)?;
     let media = media_hashes(requests);
-    let hash_of =
-        |request: &Request| request_hash(&identity, request, media.get(&request.path).and_then(Option::as_ref));
+    let hash_of = |request: &Request| {
+        request_hash(&identity, &settings.sampling, request, media.get(&request.path).and_then(Option::as_ref))
+    };
     let hashes: Vec<ContentHash> = requests.iter().map(hash_of).collect();
     let mut output = Output::open(out, requests, &hashes, settings)?;
     let pending: Vec<usize> = (0..requests.len()).filter(|at| !output.has(*at)).collect();
@@ -290,9 +291,11 @@ fn identity(model_dir: &Path, weight_hash: &ContentHash, settings: &Settings) ->
     Ok(format!("{ENGINE} {weight_hash} {files} {frames:?} {budget:?} {sampling:?} {prompt_tokens_max} {decoder}"))
 }
 
-fn request_hash(identity: &str, request: &Request, media: Option<&ContentHash>) -> ContentHash {
+fn request_hash(identity: &str, sampling: &Sampling, request: &Request, media: Option<&ContentHash>) -> ContentHash {
     let media = media.map_or("unreadable", ContentHash::as_str);
-    ContentHash::of_text(&format!("{identity} {media} {}", request::prompt_hash(request)))
+    // Without guidance, choices are but what the prompt says of them.
+    let options = if sampling.guided.is_free() { String::new() } else { format!(" {:?}", request.options) };
+    ContentHash::of_text(&format!("{identity} {media} {}{options}", request::prompt_hash(request)))
 }
 
 /// Path of the records that were replaced in `out`.

@@ -102,6 +102,7 @@ mod tests {
     use super::*;
 
     const GREEDY: Sampling = Sampling {
+        guided: records::Guided::Free,
         temperature: 0.0,
         top_p: 1.0,
         top_k: 0,

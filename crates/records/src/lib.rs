@@ -27,7 +27,7 @@ pub use hash::ContentHash;
 pub use in_use::InUse;
 pub use manifest::{FileRecord, RunManifest};
 pub use meta::{parse_meta, read_meta};
-pub use prediction::{FinishReason, Outcome, PixelBudget, Prediction, Sampling};
+pub use prediction::{FinishReason, Guided, Outcome, PixelBudget, Prediction, Sampling};
 pub use question::{BenchmarkItem, Category, Question};
 pub use root::DataRoot;
 pub use sample::{Media, MediaKind, Part, Prompt, Role, Sample, Target, Turn};

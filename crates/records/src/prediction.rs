@@ -92,6 +92,28 @@ pub struct Sampling {
     pub max_new_tokens: u32,
     /// Seed of the draws.
     pub seed: u64,
+    /// What an answer may say.
+    #[serde(default, skip_serializing_if = "Guided::is_free")]
+    pub guided: Guided,
+}
+
+/// What an answer may say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guided {
+    /// Anything.
+    #[default]
+    Free,
+    /// The words of one of the choices of the request, and nothing else: every token is the best of those that lead to a
+    /// choice. Such an answer can always be read, and says nothing about whether the model follows a format.
+    Choice,
+}
+
+impl Guided {
+    /// Whether an answer may say anything.
+    pub fn is_free(&self) -> bool {
+        *self == Self::Free
+    }
 }
 
 /// A text, or the reason why there is none. A failure is never an empty text.
@@ -148,6 +170,7 @@ mod tests {
             request_hash: ContentHash::of_text("request"),
             prompt_hash: ContentHash::of_text("prompt"),
             sampling: Sampling {
+                guided: Guided::Free,
                 temperature: 0.0,
                 top_p: 1.0,
                 top_k: 0,

@@ -5,7 +5,7 @@ use super::{CLIP, PROMPT};
 use benchmark::Pool;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use records::{BenchmarkItem, Category, Question};
+use records::{Category, Question};
 use serde_json::{Value, json};
 use std::path::Path;
 use world::{Domain, Fact, Scene, general_caption, general_facts};
@@ -169,33 +169,10 @@ fn with_choices(question: &str, options: &[String], truth: usize, rng: &mut ChaC
     order.shuffle(rng);
     let shown: Vec<String> = order.iter().map(|place| options[*place].clone()).collect();
     let place = order.iter().position(|place| *place == truth).unwrap_or(0);
-    (PROMPT.render(question, &shown), choice_answer(&shown[place], place as u8))
-}
-
-/// The answer to a question with choices that the demo's models learn: the words of the choice, then its letter. A small
-/// model names what it sees, then looks for it among the choices.
-pub fn choice_answer(option: &str, place: u8) -> String {
-    format!("{option} ({})", BenchmarkItem::letter(place))
+    (PROMPT.render(question, &shown), shown[place].clone())
 }
 
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parser_reads_every_answer_of_the_pool() {
-        for question in Pool::built_in().unwrap().questions {
-            for (place, option) in question.options.iter().enumerate() {
-                let answer = choice_answer(option, place as u8);
-                let reading = eval::mcq::read_answer(&answer, &question.options, false);
-                assert_eq!(reading.verdict, eval::mcq::Verdict::Choice(place as u8), "{answer}");
-                assert_eq!(reading.note, None, "{answer}");
-            }
-        }
-    }
 }

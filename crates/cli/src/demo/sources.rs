@@ -1,7 +1,6 @@
 //! The demo's training data: three annotated sources with realistic flaws, answered questions beside the labels, and the
 //! configurations of curation and training.
 
-use super::general::choice_answer;
 use super::{CLIP, Demo, MAX_PIXELS, MIN_PIXELS, NFRAMES, PROMPT};
 use benchmark::{DrawSettings, Pool, draw};
 use serde_json::{Value, json};
@@ -49,8 +48,7 @@ fn write_questions(folder: &Path, written: &[WrittenClip], seed: u64) -> Result<
             let Some(place) = right_place(&clip.scene, &drawn.question.id, drawn.permutation) else { continue };
             let options = drawn.permutation.map(|place| drawn.question.options[usize::from(place)].clone());
             let question = PROMPT.render(&drawn.question.text, &options);
-            let answer = choice_answer(&options[usize::from(place)], place);
-            turns.push(json!({"question": question, "answer": answer}));
+            turns.push(json!({"question": question, "answer": options[usize::from(place)]}));
         }
         for open in world::open_questions(&clip.scene) {
             turns.push(json!({"question": open.question, "answer": open.answers[0]}));

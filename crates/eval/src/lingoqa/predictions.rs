@@ -52,7 +52,7 @@ fn read_csv(path: &Path, bytes: &[u8]) -> Result<(Answers, Vec<usize>)> {
                     doubtful.push(line);
                 }
                 let id = joined(question_id, segment_id);
-                answers.add(Answer { id, outcome: Ok(answer.to_owned()), truncated: false, line });
+                answers.add(Answer { id, outcome: Ok(answer.to_owned()), truncated: false, guided: false, line });
             }
             _ => answers.reject(line, format!("{} cells where the header has {}", row.len(), header.len())),
         }

@@ -41,7 +41,10 @@ pub fn score(mut input: McqInput<'_>, label: &Label) -> (Score, Answers) {
     let caveats = caveats(&input, &items);
     let frame = Frame {
         metric: "vqa_accuracy",
-        signature: format!("mcq-accuracy|options:4|failures:wrong|parser:{PARSER_VERSION}"),
+        signature: format!(
+            "mcq-accuracy|options:4|failures:wrong|parser:{PARSER_VERSION}{}",
+            if guided(&input) { "|guided-choice" } else { "" }
+        ),
         label,
         predictions_hash: input.answers.hash.clone(),
         references_hash: input.references_hash.clone(),
@@ -153,8 +156,19 @@ fn macro_by_category(items: &[ScoredItem]) -> Value {
     ratio(of_group.values().map(|(right, count)| right / count).sum(), of_group.len())
 }
 
+/// Whether answers were confined to the choices.
+fn guided(input: &McqInput<'_>) -> bool {
+    input.answers.of_id.values().any(|answer| answer.guided)
+}
+
 fn caveats(input: &McqInput<'_>, items: &[ScoredItem]) -> Vec<String> {
     let mut caveats = Vec::new();
+    if guided(input) {
+        caveats.push(
+            "Answers could only be one of the choices shown (guided choice), so that every one can be read: the parseable rate says nothing."
+                .to_owned(),
+        );
+    }
     let unread = items.len() - count(items, ItemStatus::Ok);
     if unread > 0 {
         caveats.push(format!(

@@ -84,3 +84,13 @@ fn the_same_records_give_the_same_bytes() {
     let bytes = || serde_json::to_vec(&scored(ROWS, None).0).unwrap();
     assert_eq!(bytes(), bytes());
 }
+
+#[test]
+fn guided_answers_are_another_metric() {
+    let (free, _) = scored(ROWS, None);
+    let (guided, _) =
+        scored(&ROWS.replace("\"b\"}", "\"b\",\"sampling\":{\"temperature\":0.0,\"guided\":\"choice\"}}"), None);
+    assert_eq!(guided.signature, format!("{}|guided-choice", free.signature));
+    assert!(guided.caveats[0].contains("guided choice") && !free.caveats.iter().any(|c| c.contains("guided")));
+    assert_eq!(guided.value, free.value);
+}

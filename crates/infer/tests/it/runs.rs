@@ -101,6 +101,7 @@ fn settings() -> Settings {
         frames: FrameRequest::whole(FrameSampling::Count(4)),
         budget: PixelBudget::PerFrame { min_pixels: Some(1024), max_pixels: Some(4096), total_pixels: None },
         sampling: Sampling {
+            guided: records::Guided::Free,
             temperature: 0.0,
             top_p: 1.0,
             top_k: 0,
@@ -202,4 +203,19 @@ fn failures_are_records_and_retried_on_request() {
     std::fs::write(place.path("testsrc.mp4"), good).unwrap();
     let (summary, records) = place.run("model", "out.jsonl", &settings());
     assert_eq!((summary.done, summary.skipped, records.len()), (3, 2, 5));
+}
+
+#[test]
+fn guided_answers_are_choices() {
+    let place = Place::new();
+    let sampling = Sampling { guided: records::Guided::Choice, max_new_tokens: 24, ..settings().sampling };
+    let (summary, records) = place.run("model", "out.jsonl", &Settings { sampling, ..settings() });
+    assert_eq!(summary.done, 5);
+    for record in &records {
+        let Outcome::Done { text, finish_reason, .. } = &record.outcome else { panic!("{record:?}") };
+        assert!(["a", "b", "c", "d"].contains(&text.as_str()), "{text}");
+        assert_eq!(*finish_reason, records::FinishReason::Stop);
+    }
+    let (free, _) = place.run("model", "out.jsonl", &settings());
+    assert_eq!(free.done, 5, "free answers are others");
 }

@@ -243,6 +243,7 @@ fn prediction(name: &str, at: usize) -> Prediction {
         pixel_budget: PixelBudget::Fixed { height: 96, width: 160 },
         prompt_hash: ContentHash::of_text("p"),
         sampling: Sampling {
+            guided: records::Guided::Free,
             temperature: 0.0,
             top_p: 1.0,
             top_k: 0,
