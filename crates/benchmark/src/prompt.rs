@@ -10,8 +10,8 @@ pub enum PromptForm {
     #[default]
     #[serde(rename = "mcq/1")]
     LetterFirst,
-    /// `Rain (A)`, and a choice with its letter is asked for: for models of a few million parameters, which can copy a
-    /// choice to its end but do not find what stood before it.
+    /// `Rain (A)`, and a choice with its letter is asked for. Made to let very small models copy both; they did not learn
+    /// to (docs/log.md, 2026-11-23), and nothing uses it by default.
     #[serde(rename = "mcq/2")]
     LetterLast,
 }

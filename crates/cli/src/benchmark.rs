@@ -44,7 +44,7 @@ struct DrawArgs {
     /// Key of the draw
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Form of the prompts: mcq/1 shows `(A) Rain`, mcq/2 `Rain (A)`, for models of a few million parameters
+    /// Form of the prompts: mcq/1 shows `(A) Rain`, mcq/2 `Rain (A)`
     #[arg(long, value_name = "FORM", default_value = "mcq/1", value_parser = prompt_form)]
     prompt: PromptForm,
     /// Pool of questions [default: the built-in one]

@@ -22,7 +22,6 @@ const KNOWN: Category = Category::SceneDescription;
 /// Shares of conversations with a caption and with a label: a general model has read some, whatever the format.
 const CAPTIONED: f64 = 0.5;
 const LABELLED: f64 = 0.1;
-
 /// Samples about words alone, without a video.
 const LISTS: usize = 24_000;
 
@@ -175,4 +174,20 @@ fn with_choices(question: &str, options: &[String], truth: usize, rng: &mut ChaC
 fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What guided answers say.
+    #[test]
+    fn the_parser_reads_every_choice_of_the_pool() {
+        for question in Pool::built_in().unwrap().questions {
+            for (option, place) in question.options.iter().zip(0..) {
+                let reading = eval::mcq::read_answer(option, &question.options, false);
+                assert_eq!((reading.verdict, reading.note), (eval::mcq::Verdict::Choice(place), None), "{option}");
+            }
+        }
+    }
 }
