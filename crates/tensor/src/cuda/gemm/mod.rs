@@ -16,7 +16,8 @@ use product::Product;
 use super::cublaslt::{Algorithm, number};
 use super::driver::DevicePtr;
 use super::memory::{Buffer, View, ViewMut};
-use super::{Error, Gpu, Result, Stream};
+use super::ops::expect;
+use super::{Gpu, Result, Stream};
 
 const OP: &str = "gemm";
 
@@ -112,17 +113,17 @@ impl Gemm {
         y_no: ViewMut<'_, bf16>,
     ) -> Result<()> {
         let [n, i, o] = dims;
-        expect(&[("x", x_ni.len(), n * i), ("weight", weight_oi.len(), o * i), ("y", y_no.len(), n * o)])?;
+        expect(OP, &[("x", x_ni.len(), n * i), ("weight", weight_oi.len(), o * i), ("y", y_no.len(), n * o)])?;
         let mut operands = Operands { a: weight_oi.ptr, b: x_ni.ptr, d: y_no.ptr, ..Operands::default() };
         let epilogue = match epilogue {
             Epilogue::None => number::EPILOGUE_DEFAULT,
             Epilogue::Bias(bias) => {
-                expect(&[("bias", bias.len(), o)])?;
+                expect(OP, &[("bias", bias.len(), o)])?;
                 operands.bias = bias.ptr;
                 number::EPILOGUE_BIAS
             }
             Epilogue::BiasGelu(bias, before) => {
-                expect(&[("bias", bias.len(), o), ("the values before the GELU", before.len(), n * o)])?;
+                expect(OP, &[("bias", bias.len(), o), ("the values before the GELU", before.len(), n * o)])?;
                 (operands.bias, operands.aux) = (bias.ptr, before.ptr);
                 number::EPILOGUE_GELU_AUX_BIAS
             }
@@ -144,7 +145,7 @@ impl Gemm {
         y_no: ViewMut<'_, f32>,
     ) -> Result<()> {
         let [n, i, o] = dims;
-        expect(&[("x", x_ni.len(), n * i), ("weight", weight_oi.len(), o * i), ("y", y_no.len(), n * o)])?;
+        expect(OP, &[("x", x_ni.len(), n * i), ("weight", weight_oi.len(), o * i), ("y", y_no.len(), n * o)])?;
         let operands = Operands { a: weight_oi.ptr, b: x_ni.ptr, d: y_no.ptr, ..Operands::default() };
         let shape = Shape::new([o, n, i], [true, false], [i, i, o], true, false, number::EPILOGUE_DEFAULT);
         self.run(stream, shape, operands)
@@ -164,17 +165,17 @@ impl Gemm {
         dx_ni: ViewMut<'_, bf16>,
     ) -> Result<()> {
         let [n, i, o] = dims;
-        expect(&[("dy", dy_no.len(), n * o), ("weight", weight_oi.len(), o * i), ("dx", dx_ni.len(), n * i)])?;
+        expect(OP, &[("dy", dy_no.len(), n * o), ("weight", weight_oi.len(), o * i), ("dx", dx_ni.len(), n * i)])?;
         let mut operands = Operands { a: weight_oi.ptr, b: dy_no.ptr, d: dx_ni.ptr, ..Operands::default() };
         let epilogue = match epilogue {
             BackwardEpilogue::None => number::EPILOGUE_DEFAULT,
             BackwardEpilogue::Gelu(before) => {
-                expect(&[("the values before the GELU", before.len(), n * i)])?;
+                expect(OP, &[("the values before the GELU", before.len(), n * i)])?;
                 operands.aux = before.ptr;
                 number::EPILOGUE_DGELU
             }
             BackwardEpilogue::GeluBias(before, d_bias) => {
-                expect(&[("the values before the GELU", before.len(), n * i), ("d_bias", d_bias.len(), i)])?;
+                expect(OP, &[("the values before the GELU", before.len(), n * i), ("d_bias", d_bias.len(), i)])?;
                 (operands.aux, operands.bias) = (before.ptr, d_bias.ptr);
                 number::EPILOGUE_DGELU_BGRAD
             }
@@ -200,12 +201,12 @@ impl Gemm {
         d_bias_o: Option<ViewMut<'_, f32>>,
     ) -> Result<()> {
         let [n, i, o] = dims;
-        expect(&[("dy", dy_no.len(), n * o), ("x", x_ni.len(), n * i), ("d_weight", d_weight_oi.len(), o * i)])?;
+        expect(OP, &[("dy", dy_no.len(), n * o), ("x", x_ni.len(), n * i), ("d_weight", d_weight_oi.len(), o * i)])?;
         let mut operands = Operands { a: x_ni.ptr, b: dy_no.ptr, d: d_weight_oi.ptr, ..Operands::default() };
         let epilogue = match d_bias_o {
             None => number::EPILOGUE_DEFAULT,
             Some(d_bias) => {
-                expect(&[("d_bias", d_bias.len(), o)])?;
+                expect(OP, &[("d_bias", d_bias.len(), o)])?;
                 operands.bias = d_bias.ptr;
                 number::EPILOGUE_BGRADB
             }
@@ -299,12 +300,5 @@ impl Shape {
     fn new(mnk: [usize; 3], transpose: [bool; 2], ld: [usize; 3], wide: bool, accumulate: bool, epilogue: u32) -> Self {
         let [m, n, k] = mnk;
         Self { m, n, k, transpose, ld, wide, accumulate, epilogue }
-    }
-}
-
-fn expect(sizes: &[(&str, usize, usize)]) -> Result<()> {
-    match sizes.iter().find(|(_, got, want)| got != want) {
-        None => Ok(()),
-        Some((what, got, want)) => Err(Error::argument(OP, format!("{what} has {got} values and needs {want}"))),
     }
 }

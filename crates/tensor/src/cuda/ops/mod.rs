@@ -53,7 +53,7 @@ impl Launcher<'_> {
 }
 
 /// Checks sizes: `(what, values there are, values needed)`.
-fn expect(op: &'static str, sizes: &[(&str, usize, usize)]) -> Result<()> {
+pub(super) fn expect(op: &'static str, sizes: &[(&str, usize, usize)]) -> Result<()> {
     match sizes.iter().find(|(_, got, want)| got != want) {
         None => Ok(()),
         Some((what, got, want)) => Err(Error::argument(op, format!("{what} has {got} values and needs {want}"))),
