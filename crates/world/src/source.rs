@@ -231,7 +231,9 @@ fn write_video(dir: &Path, clip: &WrittenClip, form: ClipForm, render: bool) -> 
 /// Writes a file under another name, then renames it.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |source| Error::Io { path: path.to_owned(), source };
-    let partial = path.with_extension("partial");
+    // Two labels may have one name (a flaw), so the name that a file has until it is whole is each writer's own.
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let partial = path.with_extension(format!("{}.partial", NEXT.fetch_add(1, Ordering::Relaxed)));
     fs::write(&partial, bytes).map_err(failed)?;
     fs::rename(&partial, path).map_err(failed)
 }
