@@ -24,6 +24,8 @@ pub use attention::{Attention, AttentionConfig, AttentionSaved, PackedAttention}
 pub use columns::{Columns, ColumnsMut};
 pub use device::{Gpu, GpuConfig, GpuInfo, survey};
 pub use error::{Error, Result};
+pub use half::bf16;
+
 pub use gemm::{BackwardEpilogue, Epilogue, Gemm};
 pub use kernel::compile_all;
 pub use library::{Found, LibraryKind, LibrarySearch};

@@ -117,6 +117,11 @@ impl fmt::Display for MemoryPlan {
 }
 
 impl Arena {
+    /// Bytes it holds; a plan of at most as many may use it.
+    pub fn bytes(&self) -> usize {
+        self.memory.len()
+    }
+
     /// A region, to read. Regions of another plan are the caller's mistake and are refused if they reach past the end.
     ///
     /// # Errors
