@@ -178,6 +178,11 @@ impl GpuVlm {
         &self.gpu
     }
 
+    /// Changes what blocks keep, from the next micro-batch that is prepared on.
+    pub fn set_remat(&mut self, remat: RematChoice) {
+        self.options.remat = remat;
+    }
+
     /// Products tuned so far, a line each.
     pub fn tuned_products(&self) -> Vec<String> {
         self.gemm.choices()

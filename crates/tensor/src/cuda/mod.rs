@@ -19,6 +19,7 @@ mod nvrtc;
 pub mod ops;
 mod plan;
 mod stream;
+mod upload;
 
 pub use attention::{Attention, AttentionConfig, AttentionSaved, PackedAttention};
 pub use columns::{Columns, ColumnsMut};
@@ -32,3 +33,4 @@ pub use library::{Found, LibraryKind, LibrarySearch};
 pub use memory::{Buffer, Element, Pinned, View, ViewMut};
 pub use plan::{Arena, MemoryPlan, Purpose, Region};
 pub use stream::{Event, Graph, Stream};
+pub use upload::Upload;

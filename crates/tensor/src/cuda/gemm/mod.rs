@@ -242,7 +242,9 @@ impl Gemm {
         }
         self.gpu.context.bind()?;
         let product = Product::new(&self.gpu.cublaslt, shape, operands)?;
-        for key in [shape, shape.alike()] {
+        // Untimed, a shape's choice may not depend on which shapes came before it.
+        let alike = if self.timed { shape.alike() } else { shape };
+        for key in [shape, alike] {
             let known = self.choices.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
             // What was chosen for a shape like this one may still refuse this one, which is then tuned on its own.
             if let Some(choice) = known
@@ -256,7 +258,7 @@ impl Gemm {
             false => (self.first(stream, &product)?, true),
         };
         let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = if choices.contains_key(&shape.alike()) { shape } else { shape.alike() };
+        let key = if choices.contains_key(&alike) { shape } else { alike };
         choices.insert(key, choice);
         if launched { Ok(()) } else { product.launch(&self.workspace, stream, &choice, operands.d) }
     }
