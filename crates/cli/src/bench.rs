@@ -70,6 +70,9 @@ struct SftArgs {
     /// Only kernels that give the same bits every time (GPU)
     #[arg(long)]
     deterministic: bool,
+    /// Keep the optimizer's moments in bf16, rounded at random (GPU)
+    #[arg(long)]
+    bf16_moments: bool,
     /// Print which candidate each matrix product uses, to standard error (GPU)
     #[arg(long)]
     choices: bool,

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
-use tensor::cuda::{Gpu, GpuConfig, LibrarySearch};
+use tensor::cuda::{Error, Found, Gpu, GpuConfig, LibraryKind, LibrarySearch};
 
 /// Folders to look in first, as `PATH` lists them.
 pub const SETTING: &str = "ROADSCRIBE_CUDA_PATH";
@@ -22,7 +22,8 @@ pub enum DeviceChoice {
 /// Where libraries are looked for: the setting, toolkits, and the `nvidia` folders of Python environments.
 pub fn search() -> LibrarySearch {
     let listed = std::env::var_os(SETTING).unwrap_or_default();
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
+    let mut folders: Vec<PathBuf> =
+        std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
     let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     folders.extend(["CUDA_HOME", "CUDA_PATH"].iter().filter_map(|name| Some(named(name)?.join("lib64"))));
     let environments = ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|name| named(name));
@@ -49,7 +50,7 @@ fn wheel_folders(root: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// What is missing, in words.
-pub fn open() -> Result<Gpu, tensor::cuda::Error> {
+pub fn open() -> Result<Gpu, Error> {
     Gpu::open(&GpuConfig { search: search(), ordinal: 0, kernel_cache: kernel_cache() })
 }
 
@@ -57,12 +58,24 @@ pub fn open() -> Result<Gpu, tensor::cuda::Error> {
 ///
 /// # Errors
 /// What is missing, if a GPU was asked for by name.
-pub fn chosen(choice: DeviceChoice) -> Result<Option<Gpu>, tensor::cuda::Error> {
-    match choice {
-        DeviceChoice::Cpu => Ok(None),
-        DeviceChoice::Gpu => open().map(Some),
-        DeviceChoice::Auto => Ok(open().ok()),
+pub fn chosen(choice: DeviceChoice) -> Result<Option<Gpu>, Error> {
+    match (choice, choice != DeviceChoice::Cpu && has_driver()) {
+        (DeviceChoice::Cpu, _) | (DeviceChoice::Auto, false) => Ok(None),
+        (DeviceChoice::Gpu, _) => open().map(Some),
+        (DeviceChoice::Auto, true) => match open() {
+            Ok(gpu) => Ok(Some(gpu)),
+            Err(Error::NoGpu { .. }) => Ok(None),
+            Err(error) => {
+                eprintln!("note: on the CPU, because the GPU cannot be used: {error}");
+                Ok(None)
+            }
+        },
     }
+}
+
+fn has_driver() -> bool {
+    let is_driver = |found: &Result<Found, Error>| found.as_ref().is_ok_and(|found| found.kind == LibraryKind::Driver);
+    tensor::cuda::survey(&search()).iter().any(is_driver)
 }
 
 fn kernel_cache() -> Option<PathBuf> {

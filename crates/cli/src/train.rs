@@ -2,7 +2,8 @@
 
 use crate::{Outcome, gpu::DeviceChoice};
 use ::train::{
-    Accelerator, MetricSink, Plan, RunSummary, SourceMix, StepMetrics, StepTiming, Timeline, ValidationMetrics, read_config,
+    Accelerator, MetricSink, Plan, RunSummary, SourceMix, StepMetrics, StepTiming, Timeline, ValidationMetrics,
+    read_config,
 };
 use std::{
     path::{Path, PathBuf},
@@ -58,7 +59,8 @@ pub fn run(args: &Args) -> Outcome {
         None => Accelerator::Cpu,
         Some(gpu) => {
             eprintln!("note: on {}", gpu.info().name);
-            Accelerator::Gpu { gpu, deterministic: !args.nondeterministic }
+            let (deterministic, required) = (!args.nondeterministic, args.device == DeviceChoice::Gpu);
+            Accelerator::Gpu { gpu, deterministic, required }
         }
     };
     let stop = crate::stop_on_signal()?;

@@ -268,9 +268,7 @@ pub(crate) fn check_grids(vision: &VisionConfig, grids: &[GridThw]) -> Result<()
     let merge = vision.spatial_merge_size as u32;
     match grids.iter().find(|g| g.t == 0 || g.h == 0 || g.w == 0 || g.h % merge != 0 || g.w % merge != 0) {
         None => Ok(()),
-        Some(grid) => {
-            Err(Error::input(format!("grid {grid:?} is not a positive multiple of the merge size {merge}")))
-        }
+        Some(grid) => Err(Error::input(format!("grid {grid:?} is not a positive multiple of the merge size {merge}"))),
     }
 }
 

@@ -10,7 +10,7 @@ use tensor::cuda::ops::optimizer::AdamWConfig;
 use tensor::cuda::{Gpu, Stream};
 
 use crate::optimizer::{self, AdamW, Moments};
-use crate::{Plan, Recipe, Result};
+use crate::{MetricSink, Plan, Recipe, Result};
 
 /// Bytes of GPU memory left to libraries, kernels and the lists of micro-batches.
 const SPARE_BYTES: u64 = 2 << 30;
@@ -27,6 +27,8 @@ pub enum Accelerator {
         gpu: Gpu,
         /// Whether only kernels of fixed order, chosen without timing, are used.
         deterministic: bool,
+        /// Whether a model that has no kernels is an error; else the CPU trains it.
+        required: bool,
     },
 }
 
@@ -62,7 +64,7 @@ pub struct Updated {
 }
 
 impl Engine {
-    /// An engine that goes on from these weights and moments (zero if none) after `updates` updates.
+    /// An engine that goes on from these weights and moments (zero if none) after `updates` updates; notes go to `sink`.
     ///
     /// # Errors
     /// [`crate::Error::Model`] if the GPU cannot hold the model or has no kernels for its sizes.
@@ -72,14 +74,25 @@ impl Engine {
         updates: u64,
         plan: &Plan,
         accelerator: &Accelerator,
+        sink: &mut dyn MetricSink,
     ) -> Result<Self> {
-        let Accelerator::Gpu { gpu, deterministic } = accelerator else {
+        let usable = match accelerator {
+            Accelerator::Cpu => None,
+            Accelerator::Gpu { gpu, deterministic, required } => match models::gpu::serves(&vlm.config) {
+                Err(error) if !required => {
+                    sink.note(&format!("on the CPU: {error}"));
+                    None
+                }
+                _ => Some((gpu, *deterministic)),
+            },
+        };
+        let Some((gpu, deterministic)) = usable else {
             vlm.remat = if plan.recompute { Remat::Full } else { Remat::None };
             let grads = vlm.params.zero_grads();
             let moments = moments.unwrap_or_else(|| Moments::zeros(&vlm.params));
             return Ok(Self::Cpu { vlm: Box::new(vlm), grads, moments, loss: 0.0 });
         };
-        let options = GpuOptions { deterministic: *deterministic, ..GpuOptions::default() };
+        let options = GpuOptions { deterministic, ..GpuOptions::default() };
         let mut model = GpuVlm::new(gpu, vlm.config.clone(), vlm.layout(), options)?;
         model.upload(&vlm)?;
         if let Some(moments) = moments {

@@ -28,12 +28,7 @@ const SKIPS_MAX: u64 = 10;
 ///
 /// # Errors
 /// Any [`Error`]; checkpoints written before it are whole.
-pub fn run(
-    plan: &Plan,
-    accelerator: &Accelerator,
-    stop: &AtomicBool,
-    sink: &mut dyn MetricSink,
-) -> Result<RunSummary> {
+pub fn run(plan: &Plan, accelerator: &Accelerator, stop: &AtomicBool, sink: &mut dyn MetricSink) -> Result<RunSummary> {
     let data = Data::open(plan)?;
     let validation_data = Data::open_validation(plan)?;
     let timeline = Timeline::new(&plan.recipe, &data.sizes());
@@ -141,7 +136,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             plan,
             timeline,
-            engine: Engine::new(vlm, moments, state.updates, plan, accelerator)?,
+            engine: Engine::new(vlm, moments, state.updates, plan, accelerator, sink)?,
             step: state.step,
             updates: state.updates,
             skipped_in_a_row: 0,

@@ -111,7 +111,12 @@ pub fn sft(args: &SftArgs, config: VlmConfig, gpu: &Gpu) -> Outcome {
     let (free_before, total) = gpu.memory()?;
     let (packed, sample_tokens) = batch(&config, args, micro, false)?;
     let layout = Layout { tied: config.tie_word_embeddings.unwrap_or(false), old_names: false };
-    let options = GpuOptions { deterministic: args.deterministic, remat: fixed(args.remat), exact_lengths: true };
+    let options = GpuOptions {
+        deterministic: args.deterministic,
+        remat: fixed(args.remat),
+        exact_lengths: true,
+        bf16_moments: args.bf16_moments,
+    };
     let mut model = GpuVlm::new(gpu, config, layout, options)?;
     if args.remat == RematArg::Auto {
         let limit = args.memory_gb.map_or(total, |gb| (gb * 1e9) as u64);
@@ -140,7 +145,7 @@ pub fn sft(args: &SftArgs, config: VlmConfig, gpu: &Gpu) -> Outcome {
     let line = json!({
         "bench": "sft", "device": gpu.info().name, "size": format!("{:?}", args.size).to_lowercase(),
         "batch": args.batch, "micro_batch": micro, "sequence": samples.first(), "remat": format!("{:?}", args.remat).to_lowercase(),
-        "deterministic": args.deterministic, "labelled": bench.prepared.labelled() * bench.micro_batches,
+        "deterministic": args.deterministic, "moments": if args.bf16_moments { "bf16" } else { "f32" }, "labelled": bench.prepared.labelled() * bench.micro_batches,
         "plan": words, "planned_gb": plans as f64 / 1e9, "peak_gb": (total - least_free) as f64 / 1e9,
         "own_peak_gb": (free_before - least_free) as f64 / 1e9,
         "loss": loss / (bench.prepared.labelled() * bench.micro_batches).max(1) as f64, "grad_norm": report.norm,
@@ -206,7 +211,8 @@ fn with_rates(
     let flop = |labelled| StepWork::new(model.config(), &grids, samples, labelled).flop();
     let (own, all_rows) = (flop(labelled), flop(tokens));
     let parameters: f64 = model.specs().iter().map(|spec| spec.shape.iter().product::<usize>() as f64).sum();
-    let floor_s = own / (PRODUCTS_TFLOP_S * 1e12) + parameters * UPDATE_BYTES / (MEMORY_TB_S * 1e12);
+    let update_bytes = UPDATE_BYTES - if line["moments"] == "bf16" { 8.0 } else { 0.0 };
+    let floor_s = own / (PRODUCTS_TFLOP_S * 1e12) + parameters * update_bytes / (MEMORY_TB_S * 1e12);
     let spread = |share: f64| {
         let mut sorted: Vec<f64> = times.iter().map(|t| t.step).collect();
         sorted.sort_by(f64::total_cmp);

@@ -137,8 +137,7 @@ fn unusual() -> Value {
     config
 }
 
-const SECOND: &[&str] =
-    &["micro-batches", "text after video", "loss alone", "equal bits", "remat", "steps"];
+const SECOND: &[&str] = &["micro-batches", "text after video", "loss alone", "equal bits", "remat", "steps"];
 
 pub fn all() -> Vec<Case> {
     let case = |name, config: &Value, shapes: &[(&[[u32; 3]], usize, usize)], seed, more| {

@@ -44,7 +44,7 @@ fn on_gpu(gpu: &Gpu, case: &Case, options: GpuOptions) -> Result<GpuVlm, Error> 
 }
 
 fn deterministic(remat: RematChoice) -> GpuOptions {
-    GpuOptions { deterministic: true, remat, exact_lengths: false }
+    GpuOptions { deterministic: true, remat, ..GpuOptions::default() }
 }
 
 fn read_gradients(model: &GpuVlm) -> Result<Gradients, Error> {
@@ -305,13 +305,19 @@ fn patches_of(bytes: &[u8], s: FrameShape) -> Vec<f32> {
     out
 }
 
-/// Ten AdamW steps on one batch, against the CPU's losses and norms.
+/// Ten AdamW steps on one batch, against the CPU's losses and norms, with moments in f32 and in bf16.
 pub fn steps(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
+    steps_with(c, gpu, case, false)?;
+    steps_with(c, gpu, case, true)
+}
+
+fn steps_with(c: &mut Checks, gpu: &Gpu, case: &Case, bf16_moments: bool) -> Checked {
     const LR: f64 = 1e-3;
     const DECAY: f64 = 0.01;
     let config = AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-6, max_norm: 1.0 };
     let batch = packed(case);
-    let mut model = on_gpu(gpu, case, GpuOptions::default())?;
+    let name = format!("{}{}", case.name, if bf16_moments { ", bf16 moments," } else { "" });
+    let mut model = on_gpu(gpu, case, GpuOptions { bf16_moments, ..GpuOptions::default() })?;
     model.set_optimizer(config, 0)?;
     let mut cpu = case.model.clone();
     let mut grads = cpu.params.zero_grads();
@@ -334,10 +340,10 @@ pub fn steps(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
         for ((param, grad), (m, v)) in cpu.params.tensors_mut().iter_mut().zip(grads.tensors()).zip(moments) {
             optimizer::adamw(param, grad, m, v, settings)?;
         }
-        c.near(&format!("{} step {step} loss", case.name), loss, want, STEPS_LIMIT);
-        c.near(&format!("{} step {step} norm", case.name), f64::from(report.norm), norm, 2.0 * STEPS_LIMIT);
+        c.near(&format!("{name} step {step} loss"), loss, want, STEPS_LIMIT);
+        c.near(&format!("{name} step {step} norm"), f64::from(report.norm), norm, 2.0 * STEPS_LIMIT);
         let counted = report.steps == step as i32 && !report.skipped;
-        c.holds(&format!("{} step {step} taken", case.name), counted, &format!("{report:?}"));
+        c.holds(&format!("{name} step {step} taken"), counted, &format!("{report:?}"));
     }
     let mut moved = case.model.clone();
     model.download(&mut moved)?;
@@ -350,7 +356,7 @@ pub fn steps(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
     }
     // A sign of Adam's first steps is that of the gradient: noise turns it over where the gradient is noise.
     let detail = format!("weights moved by {whole:.4e}, apart by {error:.4e}: {:.2e} (limit 0.5)", error / whole);
-    c.holds(&format!("{} weights after ten steps", case.name), error <= 0.5 * whole, &detail);
+    c.holds(&format!("{name} weights after ten steps"), error <= 0.5 * whole, &detail);
     Ok(())
 }
 

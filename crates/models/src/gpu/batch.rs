@@ -101,7 +101,9 @@ impl DeviceBatch {
             targets: gpu.upload(stream, &targets, "targets")?,
             vision: match input.grid_thw.is_empty() {
                 true => None,
-                false => Some(Geometry::new(gpu, stream, config, layers, sequences, (&input.grid_thw, &visual, tokens))?),
+                false => {
+                    Some(Geometry::new(gpu, stream, config, layers, sequences, (&input.grid_thw, &visual, tokens))?)
+                }
             },
         })
     }

@@ -223,17 +223,7 @@ impl Pass<'_> {
         let d_weights = [self.grad(block.q_norm.weight)?, self.grad(block.k_norm.weight)?];
         let (rotation, norms, scratch) = (self.rotation()?, self.qk_norm(block)?, self.scratch()?);
         let (gradient, input, output) = ([dq, dk], [q, k], [dq_to, dk_to]);
-        rotary::norm_backward(
-            self.gpu,
-            self.stream,
-            rotation,
-            norms,
-            gradient,
-            input,
-            output,
-            d_weights,
-            scratch,
-        )?;
+        rotary::norm_backward(self.gpu, self.stream, rotation, norms, gradient, input, output, d_weights, scratch)?;
         self.linear_weight_back(block.qkv, r.d_qkv, kept.h1)?;
         self.linear_input_back(block.qkv, r.d_qkv, self.put(r.d_h)?, None)?;
         self.rms_back(block.norm1, r.d_h, kept.x, kept.inv1, r.d, true)

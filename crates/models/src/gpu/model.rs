@@ -19,23 +19,34 @@ use crate::config::VlmConfig;
 use crate::tower::VISION_ROPE_THETA;
 use crate::{Error, Layout, LossSum, ParamId, ParamSpec, Result, Vlm, vlm};
 
+/// Whether there are kernels for a model of this config.
+///
+/// # Errors
+/// [`Error::Config`] with the first key whose value has none.
+pub fn serves(config: &VlmConfig) -> Result<()> {
+    layers::check_served(config)
+}
+
 /// Bytes of workspace of products.
 const GEMM_WORKSPACE: usize = 64 << 20;
 
 /// How a model runs.
 #[derive(Clone, Copy, Debug)]
 pub struct GpuOptions {
-    /// Whether two runs give the same bits: attention's backward in a fixed order, and no kernel chosen by its time.
+    /// Whether two runs give the same bits, whatever blocks keep: attention's backward in a fixed order, no kernel chosen by its time,
+    /// GELU on rounded values.
     pub deterministic: bool,
     /// What blocks keep for the backward.
     pub remat: RematChoice,
     /// Whether the lengths of sequences repeat from batch to batch, so that plans for exactly them pay.
     pub exact_lengths: bool,
+    /// Whether the optimizer's moments are kept in bf16, rounded at random, which saves 4 bytes a parameter; masters stay exact.
+    pub bf16_moments: bool,
 }
 
 impl Default for GpuOptions {
     fn default() -> Self {
-        Self { deterministic: false, remat: RematChoice::Every(Remat::None), exact_lengths: false }
+        Self { deterministic: false, remat: RematChoice::Every(Remat::None), exact_lengths: false, bf16_moments: false }
     }
 }
 
@@ -123,7 +134,7 @@ impl GpuVlm {
         let text_angles = upload(rotary::mrope_frequencies(text.head_dim, text.rope_theta, section, order))?;
         let vision_angles = upload(rotary::vision_frequencies(vision.head_dim(), VISION_ROPE_THETA))?;
         let pixels = gpu.unset(0, "pixels")?;
-        let weights = Weights::new(gpu, &stream, flat)?;
+        let weights = Weights::new(gpu, &stream, flat, options.bf16_moments)?;
         let (gemm, attention) = match options.deterministic {
             true => (Gemm::untimed(gpu, GEMM_WORKSPACE)?, Attention::untimed(gpu)),
             false => (Gemm::new(gpu, GEMM_WORKSPACE)?, Attention::new(gpu)),
@@ -412,6 +423,7 @@ impl GpuVlm {
             regions: &prepared.regions,
             batch: &prepared.batch,
             accumulate,
+            fused_gelu: !self.options.deterministic,
         })
     }
 
@@ -426,6 +438,9 @@ impl GpuVlm {
             }
             Pixels::Patches(values) => values,
         };
+        if values.len() == wanted && wanted == 0 {
+            return Ok(());
+        }
         if values.len() != wanted {
             return Err(Error::input(format!("{} pixel values, and the grids make {wanted}", values.len())));
         }

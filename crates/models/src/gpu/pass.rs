@@ -2,9 +2,7 @@
 
 use tensor::cuda::ops::norm::{self, LayerStats, NormGradients, Residual};
 use tensor::cuda::ops::{activation, reduce};
-use tensor::cuda::{
-    Arena, BackwardEpilogue, Element, Epilogue, Gemm, Gpu, Region, Stream, View, ViewMut, bf16,
-};
+use tensor::cuda::{Arena, BackwardEpilogue, Element, Epilogue, Gemm, Gpu, Region, Stream, View, ViewMut, bf16};
 use tensor::ops::gelu;
 
 use super::batch::DeviceBatch;
@@ -29,6 +27,9 @@ pub(super) struct Pass<'a> {
     pub batch: &'a DeviceBatch,
     /// Whether gradients of matrices are added to; else they are overwritten.
     pub accumulate: bool,
+    /// Whether a GELU may run inside the product before it. It then works on sums that were not rounded, so that what a block keeps
+    /// changes the last bits.
+    pub fused_gelu: bool,
 }
 
 /// A GELU that follows a product of forward: which, and where the values before it go.
@@ -77,7 +78,7 @@ impl<'a> Pass<'a> {
         match (bias, gelu_after) {
             (None, None) => run(Epilogue::None, self.put(y)?)?,
             (Some(bias), None) => run(Epilogue::Bias(bias), self.put(y)?)?,
-            (Some(bias), Some(GeluAfter { kind: gelu::Kind::Tanh, before })) => {
+            (Some(bias), Some(GeluAfter { kind: gelu::Kind::Tanh, before })) if self.fused_gelu => {
                 run(Epilogue::BiasGelu(bias, self.put(before)?), self.put(y)?)?;
             }
             (Some(bias), Some(GeluAfter { kind, before })) => {
@@ -93,15 +94,7 @@ impl<'a> Pass<'a> {
     pub fn linear_weight_back(&self, linear: Linear, dy: Region<bf16>, x: Region<bf16>) -> Result<()> {
         let dims = [dy.len() / linear.output, linear.input, linear.output];
         let d_weight = self.grad(linear.weight)?;
-        self.gemm.backward_weight(
-            self.stream,
-            dims,
-            self.get(dy)?,
-            self.get(x)?,
-            d_weight,
-            self.accumulate,
-            None,
-        )?;
+        self.gemm.backward_weight(self.stream, dims, self.get(dy)?, self.get(x)?, d_weight, self.accumulate, None)?;
         if let Some(bias) = linear.bias {
             reduce::bias_gradient(self.gpu, self.stream, self.get(dy)?, self.grad(bias)?, self.scratch()?)?;
         }

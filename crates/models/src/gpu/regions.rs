@@ -175,13 +175,7 @@ pub(super) fn regions(
 ///
 /// # Errors
 /// [`Error::Gpu`] if not even full recomputation fits.
-pub(super) fn fit(
-    gpu: &Gpu,
-    config: &VlmConfig,
-    layers: &Layers,
-    shape: BatchShape,
-    bytes: u64,
-) -> Result<Levels> {
+pub(super) fn fit(gpu: &Gpu, config: &VlmConfig, layers: &Layers, shape: BatchShape, bytes: u64) -> Result<Levels> {
     let (text, vision) = (layers.text.len(), layers.vision.len());
     let needs = |steps: usize| -> Result<u64> {
         Ok(regions(gpu, config, layers, shape, &Levels::step(steps, text, vision))?.0.bytes() as u64)
@@ -190,7 +184,13 @@ pub(super) fn fit(
     if least > bytes {
         let advice = "lower the micro-batch: every block is recomputed already".to_owned();
         let what = "activations and workspace".to_owned();
-        return Err(Error::Gpu(tensor::cuda::Error::OutOfMemory { what, asked: least, free: bytes, total: bytes, advice }));
+        return Err(Error::Gpu(tensor::cuda::Error::OutOfMemory {
+            what,
+            asked: least,
+            free: bytes,
+            total: bytes,
+            advice,
+        }));
     }
     let (mut fits, mut beyond) = (0, Levels::steps(text, vision) + 1);
     while beyond - fits > 1 {
@@ -204,8 +204,8 @@ fn scratch_values(gpu: &Gpu, config: &VlmConfig) -> usize {
     let (text, vision) = (&config.text, &config.vision);
     let wide = vision.hidden_size * vision.merge_unit();
     let norms = [text.hidden_size, vision.hidden_size, wide].map(|width| norm::backward_scratch(gpu, width));
-    let biases = [3 * vision.hidden_size, vision.intermediate_size, wide, vision.out_hidden_size]
-        .map(reduce::bias_scratch);
+    let biases =
+        [3 * vision.hidden_size, vision.intermediate_size, wide, vision.out_hidden_size].map(reduce::bias_scratch);
     let all = norms.into_iter().chain(biases).chain([rotary::norm_backward_scratch(gpu, text.head_dim)]);
     all.max().unwrap_or(0)
 }

@@ -12,7 +12,8 @@ use crate::{Error, Init, ParamSpec, Result};
 const STAGED: usize = 16 << 20;
 
 /// What an advice can say where the states alone do not fit.
-const ADVICE: &str = "16 bytes a parameter are needed before any activation: use a smaller model or a larger card";
+const ADVICE: &str = "16 bytes a parameter are needed before any activation, 12 with moments in bf16: use those, a smaller model or a larger \
+                      card";
 
 /// Flat buffers of one model.
 pub struct Weights {
@@ -22,13 +23,25 @@ pub struct Weights {
     weight: Region<bf16>,
     low_bits: Region<u16>,
     grad: Region<f32>,
-    moment1: Region<f32>,
-    moment2: Region<f32>,
+    moments: MomentRegions,
     /// Sums of losses: of the step, and of a pass without gradients.
     losses: Region<f64>,
 }
 
-/// One of the f32 states beside the weights.
+/// Both moments.
+#[derive(Clone, Copy)]
+enum MomentRegions {
+    F32([Region<f32>; 2]),
+    Bf16([Region<bf16>; 2]),
+}
+
+/// One state, as it is kept.
+enum StateRegion {
+    F32(Region<f32>),
+    Bf16(Region<bf16>),
+}
+
+/// One of the states beside the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Sums of gradients since the last update.
@@ -44,22 +57,27 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Gpu`] if it does not fit, with the plan.
-    pub(super) fn new(gpu: &Gpu, stream: &Stream, layout: FlatLayout) -> Result<Self> {
+    pub(super) fn new(gpu: &Gpu, stream: &Stream, layout: FlatLayout, bf16_moments: bool) -> Result<Self> {
         let (mut plan, len) = (MemoryPlan::default(), layout.len());
         let weight = plan.region(Purpose::Parameters, len)?;
         let low_bits = plan.region(Purpose::OptimizerState, len)?;
         let grad = plan.region(Purpose::Gradients, len)?;
-        let moment1 = plan.region(Purpose::OptimizerState, len)?;
-        let moment2 = plan.region(Purpose::OptimizerState, len)?;
+        let states = Purpose::OptimizerState;
+        let moments = match bf16_moments {
+            false => MomentRegions::F32([plan.region(states, len)?, plan.region(states, len)?]),
+            true => MomentRegions::Bf16([plan.region(states, len)?, plan.region(states, len)?]),
+        };
         let losses = plan.region(Purpose::Workspace, 2)?;
         let arena = plan.allocate(gpu, ADVICE)?;
         stream.clear(arena.view_mut(weight)?)?;
         stream.clear(arena.view_mut(low_bits)?)?;
         stream.clear(arena.view_mut(losses)?)?;
-        for state in [grad, moment1, moment2] {
-            stream.clear(arena.view_mut(state)?)?;
+        stream.clear(arena.view_mut(grad)?)?;
+        match moments {
+            MomentRegions::F32(both) => both.into_iter().try_for_each(|m| stream.clear(arena.view_mut(m)?))?,
+            MomentRegions::Bf16(both) => both.into_iter().try_for_each(|m| stream.clear(arena.view_mut(m)?))?,
         }
-        Ok(Self { arena, plan, layout, weight, low_bits, grad, moment1, moment2, losses })
+        Ok(Self { arena, plan, layout, weight, low_bits, grad, moments, losses })
     }
 
     /// What was taken for what.
@@ -90,16 +108,24 @@ impl Weights {
             weight: self.arena.view_mut(self.weight)?,
             low_bits: self.arena.view_mut(self.low_bits)?,
             grad: self.arena.view_mut(self.grad)?,
-            moment1: self.arena.view_mut(self.moment1)?,
-            moment2: self.arena.view_mut(self.moment2)?,
+            moments: match self.moments {
+                MomentRegions::F32([m, v]) => {
+                    optimizer::Moments::F32([self.arena.view_mut(m)?, self.arena.view_mut(v)?])
+                }
+                MomentRegions::Bf16([m, v]) => {
+                    optimizer::Moments::Bf16([self.arena.view_mut(m)?, self.arena.view_mut(v)?])
+                }
+            },
         })
     }
 
-    fn state(&self, state: State) -> Region<f32> {
-        match state {
-            State::Gradient => self.grad,
-            State::Moment1 => self.moment1,
-            State::Moment2 => self.moment2,
+    /// The region of a state, in f32 or (moments only) in bf16.
+    fn state(&self, state: State) -> StateRegion {
+        let which = usize::from(state == State::Moment2);
+        match (state, self.moments) {
+            (State::Gradient, _) => StateRegion::F32(self.grad),
+            (_, MomentRegions::F32(both)) => StateRegion::F32(both[which]),
+            (_, MomentRegions::Bf16(both)) => StateRegion::Bf16(both[which]),
         }
     }
 
@@ -150,16 +176,28 @@ impl Weights {
     /// [`Error::Gpu`].
     pub fn read_state(&self, stream: &Stream, state: State, index: usize) -> Result<Vec<f32>> {
         let (start, count) = self.place_of(index)?;
-        Ok(stream.read(self.arena.view(self.state(state))?.part(start, count)?)?)
+        match self.state(state) {
+            StateRegion::F32(wide) => Ok(stream.read(self.arena.view(wide)?.part(start, count)?)?),
+            StateRegion::Bf16(narrow) => {
+                let values = stream.read(self.arena.view(narrow)?.part(start, count)?)?;
+                Ok(values.into_iter().map(bf16::to_f32).collect())
+            }
+        }
     }
 
-    /// Sets a state of parameter `index`; waits for the copy.
+    /// Sets a state of parameter `index`, exactly if it is kept in f32 or came from one that is not; waits for the copy.
     ///
     /// # Errors
     /// As [`Weights::write`].
     pub fn write_state(&self, stream: &Stream, state: State, index: usize, values: &[f32]) -> Result<()> {
         let (start, count) = self.place(index, values.len())?;
-        Ok(stream.write(self.arena.view_mut(self.state(state))?.part(start, count)?, values)?)
+        match self.state(state) {
+            StateRegion::F32(wide) => Ok(stream.write(self.arena.view_mut(wide)?.part(start, count)?, values)?),
+            StateRegion::Bf16(narrow) => {
+                let values: Vec<bf16> = values.iter().map(|v| bf16::from_f32(*v)).collect();
+                Ok(stream.write(self.arena.view_mut(narrow)?.part(start, count)?, &values)?)
+            }
+        }
     }
 
     /// Random weights made on the GPU: normal with `deviation`, norms one, biases zero, all of them bf16 values.

@@ -21,15 +21,21 @@ struct Case {
     /// q, k and v as columns of one matrix, as a fused projection leaves them.
     packed: bool,
     deterministic: bool,
+    /// Plans for the longest length rounded up to a multiple of it.
+    step: u32,
 }
 
 fn case(name: &'static str, lengths: &[u32], heads: [usize; 3], causal: bool, packed: bool) -> Case {
     let [heads, kv_heads, head_dim] = heads;
-    Case { name, lengths: lengths.to_vec(), heads, kv_heads, head_dim, causal, packed, deterministic: false }
+    Case { name, lengths: lengths.to_vec(), heads, kv_heads, head_dim, causal, packed, deterministic: false, step: 1 }
 }
 
 fn deterministic(case: Case) -> Case {
     Case { deterministic: true, ..case }
+}
+
+fn in_steps(case: Case, step: u32) -> Case {
+    Case { step, ..case }
 }
 
 fn boundaries(lengths: &[u32]) -> Vec<u32> {
@@ -80,7 +86,7 @@ struct Run {
 
 impl Run {
     fn new(h: &Harness, attention: &Attention, case: &Case, seed: u64) -> Result<Self, Error> {
-        let prepared = attention.prepare(&h.stream, &boundaries(&case.lengths), case.config())?;
+        let prepared = attention.prepare_in_steps(&h.stream, &boundaries(&case.lengths), case.config(), case.step)?;
         let (rows, widths) = (case.rows(), case.widths());
         let sizes = if case.packed { vec![widths.iter().sum::<usize>()] } else { widths.to_vec() };
         let buffers = |seed: u64| {
@@ -230,6 +236,13 @@ pub fn run(h: &mut Harness, timed: bool) {
         case("hd128 gqa causal ragged, long", &[1400, 1531, 1288, 3], [4, 2, 128], true, false),
         case("hd64 full ragged packed, long", &[1288, 1200, 16], [4, 4, 64], false, true),
         case("hd72 full 2x1288 packed", &[1288; 2], [2, 2, 72], false, true),
+        case("hd32 gqa causal ragged", &[1, 130, 257, 64], [6, 2, 32], true, false),
+        case("hd32 full 2x96 packed", &[96; 2], [3, 3, 32], false, true),
+        in_steps(case("hd64 gqa causal in steps", &[57, 101, 3], [4, 2, 64], true, false), 128),
+        in_steps(case("hd128 gqa causal one in steps", &[300], [4, 2, 128], true, false), 128),
+        in_steps(case("hd128 gqa causal in steps, long", &[1400, 1531, 1288, 3], [4, 2, 128], true, false), 128),
+        deterministic(case("deterministic hd32 gqa causal ragged", &[1, 130, 257], [6, 2, 32], true, false)),
+        deterministic(in_steps(case("deterministic hd64 in steps", &[57, 101], [4, 2, 64], true, false), 128)),
         deterministic(case("deterministic hd128 gqa causal 3x300 packed", &[300; 3], [4, 2, 128], true, true)),
         deterministic(case("deterministic hd128 gqa causal ragged", &[1, 130, 257, 64], [4, 2, 128], true, false)),
         deterministic(case("deterministic hd64 full 3x161 packed", &[161; 3], [4, 4, 64], false, true)),

@@ -161,8 +161,7 @@ fn check_loss(h: &mut Harness, gemm: &Gemm, [n, c, v]: [usize; 3], seed: u64) ->
     // Overwritten, then added to: twice the gradient.
     let mut d_head = h.poison::<f32>(padded * c);
     let mut scratch = LossScratch::new(&h.gpu, 100, padded)?;
-    let rows =
-        LabelledRows { x: x.gpu.view(), head: head_rows.view(), targets: targets_gpu.view(), vocabulary: v };
+    let rows = LabelledRows { x: x.gpu.view(), head: head_rows.view(), targets: targets_gpu.view(), vocabulary: v };
     for accumulate in [false, true] {
         let gradients = HeadGradients { dx: dx.view_mut(), d_head: d_head.view_mut(), accumulate };
         let (lv, room) = (loss.view_mut(), scratch.views());

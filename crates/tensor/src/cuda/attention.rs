@@ -146,7 +146,16 @@ impl Attention {
         }
         let list: Vec<i32> = lengths.iter().map(|&length| length as i32).collect();
         let lengths = if ragged { Some(self.gpu.upload(stream, &list, "attention lengths")?) } else { None };
-        Ok(PackedAttention { gpu: self.gpu.clone(), timed: self.timed, config, shape, rows, compiled, lengths, offsets })
+        Ok(PackedAttention {
+            gpu: self.gpu.clone(),
+            timed: self.timed,
+            config,
+            shape,
+            rows,
+            compiled,
+            lengths,
+            offsets,
+        })
     }
 
     fn compile(&self, shape: SdpaShape) -> Result<Arc<Compiled>> {

@@ -346,6 +346,10 @@ impl Shape {
     /// share a choice. Rows are `k` where a weight's gradient is summed over them, else `n`.
     fn alike(self) -> Self {
         let step = |rows: usize| rows.next_multiple_of((rows.next_power_of_two() / 16).max(64));
-        if self.transpose == [false, true] { Self { k: step(self.k), ..self } } else { Self { n: step(self.n), ..self } }
+        if self.transpose == [false, true] {
+            Self { k: step(self.k), ..self }
+        } else {
+            Self { n: step(self.n), ..self }
+        }
     }
 }
