@@ -12,8 +12,8 @@ use tensor::cuda::{Gpu, Stream};
 use crate::optimizer::{self, AdamW, Moments};
 use crate::{MetricSink, Plan, Recipe, Result};
 
-/// Bytes of GPU memory left to libraries, kernels and the lists of micro-batches.
-const SPARE_BYTES: u64 = 2 << 30;
+/// Bytes of GPU memory left to libraries, kernels, pixels and the lists of micro-batches.
+const SPARE_BYTES: u64 = 4 << 30;
 
 /// What a run is to be computed on.
 #[derive(Clone, Default)]

@@ -1,8 +1,9 @@
 //! The checks: the same batch through both executors.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use models::gpu::{GpuOptions, GpuVlm, Pixels, Remat, RematChoice, Stage, State};
+use models::gpu::{GpuOptions, GpuVlm, Kernels, Pixels, Remat, RematChoice, Stage, State};
 use models::{Error, Vlm};
 use processor::{GridThw, PackedInput, VlmInput, pack};
 use tensor::Device;
@@ -37,8 +38,24 @@ fn packed(case: &Case) -> PackedInput {
     pack(&case.samples.iter().collect::<Vec<_>>())
 }
 
-fn on_gpu(gpu: &Gpu, case: &Case, options: GpuOptions) -> Result<GpuVlm, Error> {
-    let model = GpuVlm::new(gpu, case.model.config.clone(), case.layout(), options)?;
+/// The GPU with the kernels that all cases share: nothing is compiled or tuned twice.
+pub struct On {
+    pub gpu: Gpu,
+    fast: Arc<Kernels>,
+    deterministic: Arc<Kernels>,
+}
+
+impl On {
+    pub fn new(gpu: Gpu) -> Result<Self, Error> {
+        let kernels = |deterministic| Kernels::new(&gpu, deterministic).map(Arc::new);
+        let (fast, deterministic) = (kernels(false)?, kernels(true)?);
+        Ok(Self { gpu, fast, deterministic })
+    }
+}
+
+fn on_gpu(on: &On, case: &Case, options: GpuOptions) -> Result<GpuVlm, Error> {
+    let kernels = if options.deterministic { &on.deterministic } else { &on.fast };
+    let model = GpuVlm::sharing(&on.gpu, case.model.config.clone(), case.layout(), options, kernels.clone())?;
     model.upload(&case.model)?;
     Ok(model)
 }
@@ -92,10 +109,10 @@ fn compared(case: &Case, got: &Gradients, want: &Gradients, spreads: &[f64]) -> 
 }
 
 /// Loss, logits of labelled rows and every gradient, of all samples packed.
-pub fn gradients(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
+pub fn gradients(c: &mut Checks, on: &On, case: &Case) -> Checked {
     let batch = packed(case);
     println!("     {} tokens, {} patches, boundaries {:?}", batch.input_ids.len(), patches(&batch), batch.cu_seqlens);
-    let mut model = on_gpu(gpu, case, GpuOptions::default())?;
+    let mut model = on_gpu(on, case, GpuOptions::default())?;
     println!("     {}", model.prepare(&batch)?.words());
     let (want_loss, want) = cpu_gradients(&case.model, &batch)?;
     let rows: Vec<u32> = labelled(&batch);
@@ -122,8 +139,8 @@ fn labelled(batch: &PackedInput) -> Vec<u32> {
 }
 
 /// One sample at a time, gradients added up, against all at once on the CPU.
-pub fn micro_batches(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
-    let mut model = on_gpu(gpu, case, GpuOptions::default())?;
+pub fn micro_batches(c: &mut Checks, on: &On, case: &Case) -> Checked {
+    let mut model = on_gpu(on, case, GpuOptions::default())?;
     let (batch, each) = (packed(case), case.samples.iter().map(|s| pack(&[s])).collect::<Vec<_>>());
     let (want_loss, want) = cpu_gradients(&case.model, &batch)?;
     let spreads = spreads(case, &batch, &want)?;
@@ -134,8 +151,8 @@ pub fn micro_batches(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
 }
 
 /// A step without video after one with: nothing of the first is left.
-pub fn text_after_video(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
-    let mut model = on_gpu(gpu, case, GpuOptions::default())?;
+pub fn text_after_video(c: &mut Checks, on: &On, case: &Case) -> Checked {
+    let mut model = on_gpu(on, case, GpuOptions::default())?;
     gpu_gradients(&mut model, &[packed(case)])?;
     let text: Vec<&VlmInput> = case.samples.iter().filter(|s| s.grid_thw.is_empty()).collect();
     let batch = pack(&text);
@@ -151,8 +168,8 @@ pub fn text_after_video(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
 }
 
 /// The loss without gradients is that with them, and leaves the sums of the step alone.
-pub fn loss_alone(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
-    let mut model = on_gpu(gpu, case, GpuOptions::default())?;
+pub fn loss_alone(c: &mut Checks, on: &On, case: &Case) -> Checked {
+    let mut model = on_gpu(on, case, GpuOptions::default())?;
     let batch = packed(case);
     let (with, before) = gpu_gradients(&mut model, std::slice::from_ref(&batch))?;
     let alone = model.loss(&batch)?;
@@ -184,26 +201,30 @@ fn hold_equal(c: &mut Checks, what: &str, case: &Case, a: &(f64, Gradients), b: 
 }
 
 /// Two runs of one model, and one of a second model, with `deterministic`; how far the fast kernels go is only told.
-pub fn equal_bits(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
+pub fn equal_bits(c: &mut Checks, on: &On, case: &Case) -> Checked {
     let batch = [packed(case)];
     let options = deterministic(RematChoice::Every(Remat::None));
-    let mut model = on_gpu(gpu, case, options)?;
+    let mut model = on_gpu(on, case, options)?;
     let (first, second) = (gpu_gradients(&mut model, &batch)?, gpu_gradients(&mut model, &batch)?);
     hold_equal(c, &format!("{} the same bits twice", case.name), case, &first, &second);
     drop(model);
-    let third = gpu_gradients(&mut on_gpu(gpu, case, options)?, &batch)?;
+    // With kernels of its own, as another process has.
+    let mut other = GpuVlm::new(&on.gpu, case.model.config.clone(), case.layout(), options)?;
+    other.upload(&case.model)?;
+    let third = gpu_gradients(&mut other, &batch)?;
+    drop(other);
     hold_equal(c, &format!("{} the same bits in another model", case.name), case, &first, &third);
-    let mut fast = on_gpu(gpu, case, GpuOptions::default())?;
+    let mut fast = on_gpu(on, case, GpuOptions::default())?;
     let (a, b) = (gpu_gradients(&mut fast, &batch)?, gpu_gradients(&mut fast, &batch)?);
     println!("     without `deterministic`, {} of {} gradients differ", same_bits(&a.1, &b.1).len(), a.1.len());
     Ok(())
 }
 
 /// What is kept changes no bit.
-pub fn remat(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
+pub fn remat(c: &mut Checks, on: &On, case: &Case) -> Checked {
     let batch = [packed(case)];
     let run = |choice| -> Result<(String, usize, (f64, Gradients)), Error> {
-        let mut model = on_gpu(gpu, case, deterministic(choice))?;
+        let mut model = on_gpu(on, case, deterministic(choice))?;
         let prepared = model.prepare(&batch[0])?;
         let (words, bytes) = (prepared.words(), prepared.bytes());
         Ok((words, bytes, gpu_gradients(&mut model, &batch)?))
@@ -226,12 +247,12 @@ pub fn remat(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
 }
 
 /// Masters that are no bf16 values come back exactly; so do moments.
-pub fn master(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
+pub fn master(c: &mut Checks, on: &On, case: &Case) -> Checked {
     let mut fine = case.model.clone();
     for (i, tensor) in fine.params.tensors_mut().iter_mut().enumerate() {
         tensor.copy_from_slice(&random(tensor.len(), 500 + i as u64))?;
     }
-    let model = GpuVlm::new(gpu, case.model.config.clone(), case.layout(), GpuOptions::default())?;
+    let model = GpuVlm::new(&on.gpu, case.model.config.clone(), case.layout(), GpuOptions::default())?;
     model.upload(&fine)?;
     let mut back = case.model.clone();
     model.download(&mut back)?;
@@ -253,7 +274,7 @@ pub fn master(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
 }
 
 /// Frames in bytes give what their normalised patches give.
-pub fn frames(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
+pub fn frames(c: &mut Checks, on: &On, case: &Case) -> Checked {
     let mut batch = packed(case);
     let [GridThw { t, h, w }] = batch.grid_thw[..] else { return Ok(()) };
     let shape = FrameShape {
@@ -268,9 +289,9 @@ pub fn frames(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
         random(shape.frames * shape.height * shape.width * 3, 5).iter().map(|v| ((v + 1.0) * 127.0) as u8).collect();
     batch.pixel_values = rounded(&patches_of(&bytes, shape));
     let options = deterministic(RematChoice::Every(Remat::None));
-    let mut model = on_gpu(gpu, case, options)?;
+    let mut model = on_gpu(on, case, options)?;
     let want = gpu_gradients(&mut model, std::slice::from_ref(&batch))?;
-    let on_device = gpu.upload(model.stream(), &bytes, "frames")?;
+    let on_device = on.gpu.upload(model.stream(), &bytes, "frames")?;
     let prepared = model.prepare(&batch)?;
     model.forget_gradients();
     model.run(&prepared, Pixels::Frames(on_device.view(), shape), &mut no_hook)?;
@@ -306,18 +327,18 @@ fn patches_of(bytes: &[u8], s: FrameShape) -> Vec<f32> {
 }
 
 /// Ten AdamW steps on one batch, against the CPU's losses and norms, with moments in f32 and in bf16.
-pub fn steps(c: &mut Checks, gpu: &Gpu, case: &Case) -> Checked {
-    steps_with(c, gpu, case, false)?;
-    steps_with(c, gpu, case, true)
+pub fn steps(c: &mut Checks, on: &On, case: &Case) -> Checked {
+    steps_with(c, on, case, false)?;
+    steps_with(c, on, case, true)
 }
 
-fn steps_with(c: &mut Checks, gpu: &Gpu, case: &Case, bf16_moments: bool) -> Checked {
+fn steps_with(c: &mut Checks, on: &On, case: &Case, bf16_moments: bool) -> Checked {
     const LR: f64 = 1e-3;
     const DECAY: f64 = 0.01;
     let config = AdamWConfig { beta1: 0.9, beta2: 0.999, eps: 1e-6, max_norm: 1.0 };
     let batch = packed(case);
     let name = format!("{}{}", case.name, if bf16_moments { ", bf16 moments," } else { "" });
-    let mut model = on_gpu(gpu, case, GpuOptions { bf16_moments, ..GpuOptions::default() })?;
+    let mut model = on_gpu(on, case, GpuOptions { bf16_moments, ..GpuOptions::default() })?;
     model.set_optimizer(config, 0)?;
     let mut cpu = case.model.clone();
     let mut grads = cpu.params.zero_grads();
@@ -361,7 +382,7 @@ fn steps_with(c: &mut Checks, gpu: &Gpu, case: &Case, bf16_moments: bool) -> Che
 }
 
 /// The committed tiny models, as far as kernels serve their sizes.
-pub fn golden(c: &mut Checks, gpu: &Gpu, dir: &Path) {
+pub fn golden(c: &mut Checks, on: &On, dir: &Path) {
     let folders = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut folders: Vec<_> = folders.filter(|path| path.join("config.json").is_file()).collect();
     folders.sort();
@@ -374,7 +395,7 @@ pub fn golden(c: &mut Checks, gpu: &Gpu, dir: &Path) {
                 continue;
             }
         };
-        match GpuVlm::new(gpu, model.config.clone(), model.layout(), GpuOptions::default()) {
+        match GpuVlm::new(&on.gpu, model.config.clone(), model.layout(), GpuOptions::default()) {
             Err(error @ Error::Config { .. }) => c.skip(&name, &error.to_string()),
             Err(error) => c.holds(&name, false, &error.to_string()),
             Ok(_) => c.holds(&name, true, "it is served, and no batch of it is checked here"),

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use cases::Case;
 use checks::Checks;
+use compare::On;
 use tensor::cuda::{Gpu, GpuConfig, LibrarySearch, survey};
 
 struct Options {
@@ -44,7 +45,7 @@ fn options() -> Options {
 }
 
 /// What is done with a case.
-type Check = fn(&mut Checks, &Gpu, &Case) -> Result<(), models::Error>;
+type Check = fn(&mut Checks, &On, &Case) -> Result<(), models::Error>;
 
 fn main() {
     let o = options();
@@ -63,6 +64,7 @@ fn main() {
     };
     println!("{:?}", gpu.info());
     gpu.libraries().iter().for_each(|library| println!("using {library}"));
+    let on = On::new(gpu).expect("a workspace for products");
     let mut c = Checks::default();
     let all: [(&str, Check); 9] = [
         ("gradients", compare::gradients),
@@ -81,11 +83,11 @@ fn main() {
             let wanted = o.only.is_empty() || o.only.iter().any(|word| name.contains(word.as_str()));
             if wanted && case.wants(what) {
                 println!("== {name}");
-                c.attempt(&name, |c| check(c, &gpu, &case));
+                c.attempt(&name, |c| check(c, &on, &case));
             }
         }
     }
     println!("== golden models of {}", o.golden.display());
-    compare::golden(&mut c, &gpu, &o.golden);
+    compare::golden(&mut c, &on, &o.golden);
     c.finish();
 }

@@ -15,6 +15,6 @@ mod remat;
 mod tower;
 mod weights;
 
-pub use model::{GpuOptions, GpuVlm, Pixels, Prepared, Stage, StageHook, serves};
+pub use model::{GpuOptions, GpuVlm, Kernels, Pixels, Prepared, Stage, StageHook, serves};
 pub use remat::{Remat, RematChoice};
 pub use weights::{State, Weights};

@@ -1,9 +1,11 @@
 //! A model on the GPU: loading, loss, gradients, update.
 
+use std::sync::Arc;
+
 use processor::PackedInput;
 use tensor::cuda::ops::optimizer::{AdamW, AdamWConfig, Group, Segment, StepReport};
 use tensor::cuda::ops::vision::FrameShape;
-use tensor::cuda::{Arena, Attention, Buffer, Gemm, Gpu, MemoryPlan, Stream, View};
+use tensor::cuda::{Arena, Attention, Buffer, Event, Gemm, Gpu, MemoryPlan, Stream, View};
 use tensor::ops::rotary;
 
 use super::batch::{DeviceBatch, Sequences};
@@ -50,6 +52,27 @@ impl Default for GpuOptions {
     }
 }
 
+/// Products and attention with what was compiled and chosen so far: models of one GPU may share them.
+pub struct Kernels {
+    gemm: Gemm,
+    attention: Attention,
+    deterministic: bool,
+}
+
+impl Kernels {
+    /// Nothing is compiled yet; [`GpuOptions::deterministic`] of the models must be the same.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if there is no room for the workspace of products.
+    pub fn new(gpu: &Gpu, deterministic: bool) -> Result<Self> {
+        let (gemm, attention) = match deterministic {
+            true => (Gemm::untimed(gpu, GEMM_WORKSPACE)?, Attention::untimed(gpu)),
+            false => (Gemm::new(gpu, GEMM_WORKSPACE)?, Attention::new(gpu)),
+        };
+        Ok(Self { gemm, attention, deterministic })
+    }
+}
+
 /// Pixels of a micro-batch, in the order of its grids.
 #[derive(Clone, Copy)]
 pub enum Pixels<'a> {
@@ -91,8 +114,7 @@ pub struct Prepared {
 pub struct GpuVlm {
     gpu: Gpu,
     stream: Stream,
-    gemm: Gemm,
-    attention: Attention,
+    kernels: Arc<Kernels>,
     config: VlmConfig,
     options: GpuOptions,
     specs: Vec<ParamSpec>,
@@ -102,8 +124,14 @@ pub struct GpuVlm {
     arena: Option<Arena>,
     text_angles: (Buffer<f32>, Buffer<i32>),
     vision_angles: (Buffer<f32>, Buffer<i32>),
-    /// Patches in f32 of the micro-batch at hand.
-    pixels: Buffer<f32>,
+    /// Lists and pixels travel on it while the micro-batch before is computed.
+    copies: Stream,
+    /// Patches in f32, of this micro-batch and the one before, each with a mark behind its last reader.
+    pixels: [(Buffer<f32>, Event); 2],
+    /// Which of the two is this micro-batch's.
+    pixel_slot: usize,
+    /// The micro-batch queued last: its memory may go only when it is done.
+    queued: Option<Prepared>,
     /// Ranges of parameters whose gradients a first micro-batch does not overwrite, and the range of the vision tower.
     small: Vec<(usize, usize)>,
     vision_params: (usize, usize),
@@ -121,6 +149,25 @@ impl GpuVlm {
     /// [`Error::Config`] if a size has no kernel, [`Error::Gpu`] if 16 bytes a parameter do not fit.
     pub fn new(gpu: &Gpu, config: VlmConfig, layout: Layout, options: GpuOptions) -> Result<Self> {
         layers::check_served(&config)?;
+        let kernels = Arc::new(Kernels::new(gpu, options.deterministic)?);
+        Self::sharing(gpu, config, layout, options, kernels)
+    }
+
+    /// As [`GpuVlm::new`], with kernels that other models of this GPU use too.
+    ///
+    /// # Errors
+    /// As [`GpuVlm::new`]; [`Error::Internal`] if `deterministic` is not that of the kernels.
+    pub fn sharing(
+        gpu: &Gpu,
+        config: VlmConfig,
+        layout: Layout,
+        options: GpuOptions,
+        kernels: Arc<Kernels>,
+    ) -> Result<Self> {
+        layers::check_served(&config)?;
+        if kernels.deterministic != options.deterministic {
+            return Err(Error::internal("kernels of models that are not deterministic, or the other way round"));
+        }
         let (table, tower, decoder) = vlm::describe(&config, layout);
         let tables = [decoder.embedding, decoder.head];
         let flat = FlatLayout::new(table.specs(), &layers::joined(&decoder), &tables)?;
@@ -133,20 +180,16 @@ impl GpuVlm {
         let (section, order) = (text.mrope_section, text.mrope_layout);
         let text_angles = upload(rotary::mrope_frequencies(text.head_dim, text.rope_theta, section, order))?;
         let vision_angles = upload(rotary::vision_frequencies(vision.head_dim(), VISION_ROPE_THETA))?;
-        let pixels = gpu.unset(0, "pixels")?;
+        let slot = || -> Result<(Buffer<f32>, Event)> { Ok((gpu.unset(0, "pixels")?, gpu.event()?)) };
+        let pixels = [slot()?, slot()?];
         let weights = Weights::new(gpu, &stream, flat, options.bf16_moments)?;
-        let (gemm, attention) = match options.deterministic {
-            true => (Gemm::untimed(gpu, GEMM_WORKSPACE)?, Attention::untimed(gpu)),
-            false => (Gemm::new(gpu, GEMM_WORKSPACE)?, Attention::new(gpu)),
-        };
         let specs = table.specs().to_vec();
         let small = small_ranges(specs.len(), &layers::overwritten(&tower, &decoder));
         let vision_params = (0, decoder.embedding.index().saturating_sub(1));
         Ok(Self {
             gpu: gpu.clone(),
             stream,
-            gemm,
-            attention,
+            kernels,
             config,
             options,
             specs,
@@ -155,7 +198,10 @@ impl GpuVlm {
             arena: None,
             text_angles,
             vision_angles,
+            copies: gpu.stream()?,
             pixels,
+            pixel_slot: 0,
+            queued: None,
             small,
             vision_params,
             fresh: true,
@@ -196,7 +242,7 @@ impl GpuVlm {
 
     /// Products tuned so far, a line each.
     pub fn tuned_products(&self) -> Vec<String> {
-        self.gemm.choices()
+        self.kernels.gemm.choices()
     }
 
     /// Takes the weights of a model of the host, exactly; waits for the copies.
@@ -246,11 +292,11 @@ impl GpuVlm {
 
     fn prepare_as(&mut self, input: &PackedInput, remat: RematChoice) -> Result<Prepared> {
         let sequences = Sequences {
-            attention: &self.attention,
+            attention: &self.kernels.attention,
             deterministic: self.options.deterministic,
             exact: self.options.exact_lengths,
         };
-        let batch = DeviceBatch::new(&self.gpu, &self.stream, &self.config, &self.layers, sequences, input)?;
+        let batch = DeviceBatch::new(&self.gpu, &self.copies, &self.config, &self.layers, sequences, input)?;
         let vision = batch.vision.as_ref();
         let shape = BatchShape {
             tokens: batch.tokens,
@@ -279,8 +325,17 @@ impl GpuVlm {
     /// # Errors
     /// As [`GpuVlm::prepare`].
     pub fn forward_backward(&mut self, input: &PackedInput, hook: StageHook<'_>) -> Result<u64> {
-        let prepared = self.prepare(input)?;
-        self.run(&prepared, Pixels::Patches(&input.pixel_values), hook)
+        let (prepared, pixels) = (self.prepare(input)?, Pixels::Patches(&input.pixel_values));
+        if prepared.batch.labelled() == 0 {
+            return Ok(0);
+        }
+        self.take_pixels(&prepared, pixels)?;
+        // Giving memory back waits for the micro-batch that used it; this one's lists and pixels are on the GPU by now.
+        self.queued = None;
+        self.launch(&prepared, pixels, hook)?;
+        let labelled = prepared.batch.labelled() as u64;
+        self.queued = Some(prepared);
+        Ok(labelled)
     }
 
     /// As [`GpuVlm::forward_backward`], of a batch that was prepared before.
@@ -289,10 +344,14 @@ impl GpuVlm {
     /// [`Error::Input`] if pixels do not fit, [`Error::Gpu`].
     pub fn run(&mut self, prepared: &Prepared, pixels: Pixels<'_>, hook: StageHook<'_>) -> Result<u64> {
         let labelled = prepared.batch.labelled() as u64;
-        if labelled == 0 {
-            return Ok(0);
+        if labelled > 0 {
+            self.take_pixels(prepared, pixels)?;
+            self.launch(prepared, pixels, hook)?;
         }
-        self.take_pixels(prepared, pixels)?;
+        Ok(labelled)
+    }
+
+    fn launch(&mut self, prepared: &Prepared, pixels: Pixels<'_>, hook: StageHook<'_>) -> Result<()> {
         let fresh = self.fresh;
         let pass = self.pass(prepared, !fresh)?;
         if fresh {
@@ -300,6 +359,7 @@ impl GpuVlm {
         }
         if let Some(seen) = pass.seen() {
             pass.vision_forward(seen, self.source(pixels)?, angles(&self.vision_angles))?;
+            self.stream.record(&self.pixels[self.pixel_slot].1)?;
         }
         hook(&self.stream, Stage::VisionForward)?;
         pass.text_forward(angles(&self.text_angles))?;
@@ -313,7 +373,7 @@ impl GpuVlm {
         }
         hook(&self.stream, Stage::VisionBackward)?;
         self.fresh = false;
-        Ok(labelled)
+        Ok(())
     }
 
     /// Sum of the losses of all micro-batches since the last update; waits for them. Meaningless before the first.
@@ -361,6 +421,7 @@ impl GpuVlm {
         let pass = self.pass(&prepared, false)?;
         if let Some(seen) = pass.seen() {
             pass.vision_forward(seen, self.source(pixels)?, angles(&self.vision_angles))?;
+            self.stream.record(&self.pixels[self.pixel_slot].1)?;
         }
         pass.text_forward(angles(&self.text_angles))?;
         Ok(Some(prepared))
@@ -415,7 +476,7 @@ impl GpuVlm {
         Ok(Pass {
             gpu: &self.gpu,
             stream: &self.stream,
-            gemm: &self.gemm,
+            gemm: &self.kernels.gemm,
             config: &self.config,
             layers: &self.layers,
             weights: &self.weights,
@@ -444,16 +505,19 @@ impl GpuVlm {
         if values.len() != wanted {
             return Err(Error::input(format!("{} pixel values, and the grids make {wanted}", values.len())));
         }
-        if self.pixels.len() < wanted {
-            self.pixels = self.gpu.unset(wanted, "pixels")?;
+        self.pixel_slot = 1 - self.pixel_slot;
+        let (buffer, read) = &mut self.pixels[self.pixel_slot];
+        read.synchronize()?;
+        if buffer.len() < wanted {
+            *buffer = self.gpu.unset(wanted, "pixels")?;
         }
-        Ok(self.stream.write(self.pixels.view_mut().part(0, wanted)?, values)?)
+        Ok(self.copies.write(buffer.view_mut().part(0, wanted)?, values)?)
     }
 
     fn source<'a>(&'a self, pixels: Pixels<'a>) -> Result<Source<'a>> {
         Ok(match pixels {
             Pixels::Frames(frames, shape) => Source::Frames(frames, shape),
-            Pixels::Patches(values) => Source::Patches(self.pixels.view().part(0, values.len())?),
+            Pixels::Patches(values) => Source::Patches(self.pixels[self.pixel_slot].0.view().part(0, values.len())?),
         })
     }
 
