@@ -91,6 +91,8 @@ impl Bench<'_> {
         marks.mark(gpu, self.model.stream(), None)?;
         for _ in 0..self.micro_batches {
             let view = self.frames.receive(self.model.stream())?;
+            // What was waited for the frames is no stage.
+            marks.mark(gpu, self.model.stream(), None)?;
             let mut hook = |stream: &Stream, stage: Stage| marks.mark(gpu, stream, Some(stage));
             tokens += self.model.run(&self.prepared, Pixels::Frames(view, self.shape), &mut hook)?;
             self.frames.release(self.model.stream())?;

@@ -254,3 +254,58 @@ impl Resolve<'_> {
         })
     }
 }
+
+#[cfg(test)]
+pub(in crate::gpu) mod tests {
+    use super::*;
+    use crate::{Layout, ParamTable, Preset, SpecialTokens, preset_config, vlm};
+
+    /// A preset's config, its parameters and its layers in their places.
+    pub fn described(preset: Preset, tokens: SpecialTokens) -> (VlmConfig, ParamTable, Layers) {
+        let config = VlmConfig::parse(&preset_config(preset, tokens).to_string()).unwrap();
+        let layout = Layout { tied: config.tie_word_embeddings == Some(true), old_names: false };
+        let (table, tower, decoder) = vlm::describe(&config, layout);
+        check_served(&config).unwrap();
+        let flat = FlatLayout::new(table.specs(), &joined(&decoder), &[decoder.embedding, decoder.head]).unwrap();
+        let layers = Layers::new(&config, &flat, &tower, &decoder).unwrap();
+        (config, table, layers)
+    }
+
+    #[test]
+    fn every_layer_finds_all_of_its_parameters() {
+        for preset in [Preset::Demo, Preset::Debug, Preset::B2, Preset::B8] {
+            let tokens = SpecialTokens { vocab_size: SpecialTokens::QWEN3.vocab_size + 3, ..SpecialTokens::QWEN3 };
+            let (config, table, layers) = described(preset, tokens);
+            let mut linears = vec![layers.patch_embed];
+            layers.text.iter().for_each(|b| linears.extend([b.qkv, b.out, b.gate_up, b.down]));
+            layers.vision.iter().for_each(|b| linears.extend([b.qkv, b.out, b.fc1, b.fc2]));
+            let mergers = layers.deepstack.iter().map(|(_, merger)| merger).chain([&layers.merger]);
+            mergers.for_each(|m| linears.extend([m.fc1, m.fc2]));
+            assert!(linears.iter().all(|l| l.weight.len == l.input * l.output), "{preset:?}");
+            assert!(linears.iter().all(|l| l.bias.is_none_or(|bias| bias.len == l.output)), "{preset:?}");
+            let rows = config.text.vocab_size.next_multiple_of(8);
+            assert_eq!(layers.embedding.len, rows * config.text.hidden_size);
+            assert_eq!(layers.head == layers.embedding, config.tie_word_embeddings == Some(true));
+            // Every matrix but embedding and position table is overwritten by one product.
+            let layout = Layout { tied: config.tie_word_embeddings == Some(true), old_names: false };
+            let (_, tower, decoder) = vlm::describe(&config, layout);
+            let listed = overwritten(&tower, &decoder);
+            let matrices = table.specs().iter().filter(|spec| spec.shape.len() == 2).count();
+            let tables = if layout.tied { 1 } else { 2 };
+            assert_eq!(listed.len(), matrices - tables, "{preset:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_kernel_is_refused_by_key() {
+        let refused = |change: &dyn Fn(&mut VlmConfig)| {
+            let mut config = described(Preset::Debug, SpecialTokens::QWEN3).0;
+            change(&mut config);
+            check_served(&config).unwrap_err().to_string()
+        };
+        assert!(refused(&|c| c.text.head_dim = 12).contains("text_config.head_dim"));
+        assert!(refused(&|c| c.text.qkv_bias = true).contains("attention_bias"));
+        assert!(refused(&|c| c.vision.intermediate_size = 100).contains("vision_config.intermediate_size"));
+        assert!(refused(&|c| c.vision.num_heads = 16).contains("num_heads"));
+    }
+}

@@ -23,6 +23,8 @@ pub(super) struct BatchShape {
     /// Values of the log-sum-exp of decoder and tower, bytes of attention's workspace.
     pub lse: [usize; 2],
     pub workspace: usize,
+    /// f32 values of scratch: [`scratch_values`].
+    pub scratch: usize,
 }
 
 /// A decoder block's activations.
@@ -157,7 +159,6 @@ struct Layouter<'a> {
 /// # Errors
 /// [`Error::Gpu`] if it is beyond any memory.
 pub(super) fn regions(
-    gpu: &Gpu,
     config: &VlmConfig,
     layers: &Layers,
     shape: BatchShape,
@@ -166,7 +167,7 @@ pub(super) fn regions(
     let mut l = Layouter { plan: MemoryPlan::default(), config, shape };
     let text = l.text(&levels.text)?;
     let vision = if shape.patches > 0 { Some(l.vision(&levels.vision, 1 + layers.deepstack.len())?) } else { None };
-    let scratch = l.work(scratch_values(gpu, config))?;
+    let scratch = l.work(shape.scratch)?;
     let workspace = l.work(shape.workspace)?;
     Ok((l.plan, Regions { text, vision, scratch, workspace }))
 }
@@ -175,10 +176,10 @@ pub(super) fn regions(
 ///
 /// # Errors
 /// [`Error::Gpu`] if not even full recomputation fits.
-pub(super) fn fit(gpu: &Gpu, config: &VlmConfig, layers: &Layers, shape: BatchShape, bytes: u64) -> Result<Levels> {
+pub(super) fn fit(config: &VlmConfig, layers: &Layers, shape: BatchShape, bytes: u64) -> Result<Levels> {
     let (text, vision) = (layers.text.len(), layers.vision.len());
     let needs = |steps: usize| -> Result<u64> {
-        Ok(regions(gpu, config, layers, shape, &Levels::step(steps, text, vision))?.0.bytes() as u64)
+        Ok(regions(config, layers, shape, &Levels::step(steps, text, vision))?.0.bytes() as u64)
     };
     let least = needs(0)?;
     if least > bytes {
@@ -200,7 +201,8 @@ pub(super) fn fit(gpu: &Gpu, config: &VlmConfig, layers: &Layers, shape: BatchSh
     Ok(Levels::step(fits, text, vision))
 }
 
-fn scratch_values(gpu: &Gpu, config: &VlmConfig) -> usize {
+/// f32 values of scratch that norms and sums of a model need.
+pub(super) fn scratch_values(gpu: &Gpu, config: &VlmConfig) -> usize {
     let (text, vision) = (&config.text, &config.vision);
     let wide = vision.hidden_size * vision.merge_unit();
     let norms = [text.hidden_size, vision.hidden_size, wide].map(|width| norm::backward_scratch(gpu, width));
@@ -359,5 +361,56 @@ impl Layouter<'_> {
             d_act_wide: self.work(m * wide)?,
             d_normed_wide: self.work(m * wide)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::layers::tests::described;
+    use crate::{Preset, SpecialTokens};
+
+    /// Samples of the recipe's shape: 10,304 patches, 3,000 tokens, 300 of them labelled.
+    fn shape(samples: usize, config: &VlmConfig) -> BatchShape {
+        let (tokens, patches) = (3000 * samples, 10_304 * samples);
+        let lse = [tokens * config.text.num_attention_heads, patches * config.vision.num_heads];
+        BatchShape { tokens, patches, labelled: 300 * samples, lse, workspace: 100 << 20, scratch: 4 << 20 }
+    }
+
+    fn gib(preset: Preset, samples: usize, remat: Remat) -> f64 {
+        let (config, _, layers) = described(preset, SpecialTokens::QWEN3);
+        let levels = Levels::every(remat, layers.text.len(), layers.vision.len());
+        regions(&config, &layers, shape(samples, &config), &levels).unwrap().0.bytes() as f64 / f64::from(1 << 30)
+    }
+
+    #[test]
+    fn plans_are_as_large_as_calculated() {
+        for (preset, samples, remat, expect) in [
+            (Preset::B2, 4, Remat::None, 54.0),
+            (Preset::B2, 2, Remat::Selective, 19.0),
+            (Preset::B2, 4, Remat::Full, 8.0),
+            (Preset::B8, 1, Remat::Full, 3.6),
+            (Preset::B8, 2, Remat::Selective, 33.0),
+        ] {
+            let got = gib(preset, samples, remat);
+            assert!((got - expect).abs() < 0.15 * expect, "{preset:?} x {samples}, {remat:?}: {got:.2} GiB");
+        }
+    }
+
+    #[test]
+    fn as_much_is_kept_as_fits() {
+        let (config, _, layers) = described(Preset::B8, SpecialTokens::QWEN3);
+        let shape = shape(1, &config);
+        let fit = |bytes| fit(&config, &layers, shape, bytes);
+        let needs = |levels: &Levels| regions(&config, &layers, shape, levels).unwrap().0.bytes() as u64;
+        let full = Levels::every(Remat::Full, layers.text.len(), layers.vision.len());
+        assert!(fit(needs(&full) - 1).is_err());
+        assert_eq!(fit(needs(&full)).unwrap(), full);
+        assert_eq!(fit(u64::MAX).unwrap(), Levels::every(Remat::None, layers.text.len(), layers.vision.len()));
+        let some = fit(7 << 30).unwrap();
+        assert!(
+            needs(&some) <= 7 << 30 && some.text[0] == Remat::Selective && some.vision[26] == Remat::Full,
+            "{some:?}"
+        );
     }
 }

@@ -31,11 +31,17 @@ impl<T: Element> Upload<T> {
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Driver`] if the host has no room.
     pub fn new(gpu: &Gpu, len: usize) -> Result<Self> {
+        let copies = gpu.stream()?;
+        let passed = || -> Result<Event> {
+            let event = gpu.event()?;
+            copies.record(&event).map(|()| event)
+        };
         let slot = || -> Result<Slot<T>> {
             let device = gpu.unset(len, "an upload")?;
-            Ok(Slot { host: gpu.pinned(len)?, device, copied: gpu.event()?, consumed: gpu.event()? })
+            Ok(Slot { host: gpu.pinned(len)?, device, copied: passed()?, consumed: passed()? })
         };
-        Ok(Self { copies: gpu.stream()?, slots: [slot()?, slot()?], sent: 0, received: 0 })
+        let slots = [slot()?, slot()?];
+        Ok(Self { copies, slots, sent: 0, received: 0 })
     }
 
     /// Lets `fill` write the next values and starts their copy; waits only if the copy before the last is still under way.
