@@ -67,6 +67,7 @@ fi
 if wants 2b; then
     sft 2b-60gb 5 12 --size 2b --batch 4 --remat auto --memory-gb 60
     sft 2b-60gb-micro2 5 12 --size 2b --batch 4 --micro-batch 2 --remat auto --memory-gb 60
+    sft 2b-60gb-bf16-moments 5 12 --size 2b --batch 4 --micro-batch 2 --remat auto --memory-gb 60 --bf16-moments
     sft 2b-free 5 12 --size 2b --batch 4 --remat auto
     sft 2b-full 5 12 --size 2b --batch 4 --remat full
     sft 2b-deterministic 5 12 --size 2b --batch 4 --micro-batch 2 --remat auto --memory-gb 60 --deterministic

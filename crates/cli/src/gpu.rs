@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
-use tensor::cuda::{Error, Found, Gpu, GpuConfig, LibraryKind, LibrarySearch};
+use tensor::cuda::{Error, Gpu, GpuConfig, LibraryKind, LibrarySearch};
 
 /// Folders to look in first, as `PATH` lists them.
 pub const SETTING: &str = "ROADSCRIBE_CUDA_PATH";
@@ -59,23 +59,19 @@ pub fn open() -> Result<Gpu, Error> {
 /// # Errors
 /// What is missing, if a GPU was asked for by name.
 pub fn chosen(choice: DeviceChoice) -> Result<Option<Gpu>, Error> {
-    match (choice, choice != DeviceChoice::Cpu && has_driver()) {
-        (DeviceChoice::Cpu, _) | (DeviceChoice::Auto, false) => Ok(None),
-        (DeviceChoice::Gpu, _) => open().map(Some),
-        (DeviceChoice::Auto, true) => match open() {
+    match choice {
+        DeviceChoice::Cpu => Ok(None),
+        DeviceChoice::Gpu => open().map(Some),
+        DeviceChoice::Auto => match open() {
             Ok(gpu) => Ok(Some(gpu)),
             Err(Error::NoGpu { .. }) => Ok(None),
+            Err(Error::MissingLibrary { library, .. }) if library == LibraryKind::Driver.title() => Ok(None),
             Err(error) => {
                 eprintln!("note: on the CPU, because the GPU cannot be used: {error}");
                 Ok(None)
             }
         },
     }
-}
-
-fn has_driver() -> bool {
-    let is_driver = |found: &Result<Found, Error>| found.as_ref().is_ok_and(|found| found.kind == LibraryKind::Driver);
-    tensor::cuda::survey(&search()).iter().any(is_driver)
 }
 
 fn kernel_cache() -> Option<PathBuf> {
