@@ -10,21 +10,21 @@ pub enum PromptForm {
     #[default]
     #[serde(rename = "mcq/1")]
     LetterFirst,
-    /// `Rain (A)`, and a choice with its letter is asked for. Made to let very small models copy both; they did not learn
-    /// to (docs/log.md, 2026-11-23), and nothing uses it by default.
-    #[serde(rename = "mcq/2")]
-    LetterLast,
+    /// `- Rain`, and the words of a choice are asked for: for very small models, which do not learn to find a letter
+    /// (docs/log.md, 2026-11-23).
+    #[serde(rename = "mcq_words/1")]
+    Words,
 }
 
 impl PromptForm {
     /// Every form.
-    pub const ALL: [Self; 2] = [Self::LetterFirst, Self::LetterLast];
+    pub const ALL: [Self; 2] = [Self::LetterFirst, Self::Words];
 
     /// Name and version.
     pub fn name(self) -> &'static str {
         match self {
             Self::LetterFirst => "mcq/1",
-            Self::LetterLast => "mcq/2",
+            Self::Words => "mcq_words/1",
         }
     }
 
@@ -35,12 +35,12 @@ impl PromptForm {
             let letter = BenchmarkItem::letter(place);
             text.push_str(&match self {
                 Self::LetterFirst => format!("({letter}) {option}\n"),
-                Self::LetterLast => format!("{option} ({letter})\n"),
+                Self::Words => format!("- {option}\n"),
             });
         }
         text + match self {
             Self::LetterFirst => "Answer with the option's letter from the given choices directly.",
-            Self::LetterLast => "Answer with one of these choices and its letter.",
+            Self::Words => "Answer with the words of one of these choices.",
         }
     }
 }
@@ -55,9 +55,9 @@ mod tests {
             assert_eq!(serde_json::to_string(&form).unwrap(), format!("\"{}\"", form.name()));
             assert_eq!(form.render("How is the sky?", &["Rain".into(), "Clear sky".into()]), expect);
         };
-        let [first, last] = PromptForm::ALL;
+        let [letters, words] = PromptForm::ALL;
         let asks = "Answer with the option's letter from the given choices directly.";
-        check(first, &format!("How is the sky?\n(A) Rain\n(B) Clear sky\n{asks}"));
-        check(last, "How is the sky?\nRain (A)\nClear sky (B)\nAnswer with one of these choices and its letter.");
+        check(letters, &format!("How is the sky?\n(A) Rain\n(B) Clear sky\n{asks}"));
+        check(words, "How is the sky?\n- Rain\n- Clear sky\nAnswer with the words of one of these choices.");
     }
 }

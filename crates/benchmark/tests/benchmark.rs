@@ -88,13 +88,13 @@ fn the_form_of_the_prompts_is_that_of_the_draw() {
     let source = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    let settings = DrawSettings { prompt: PromptForm::LetterLast, ..DrawSettings::default() };
+    let settings = DrawSettings { prompt: PromptForm::Words, ..DrawSettings::default() };
     write_draft(dir, &Pool::built_in().unwrap(), &clips(source.path(), 1), &settings).unwrap();
     attach_answers(dir, &answers(dir), "test").unwrap();
-    assert_eq!(freeze(dir, "X").unwrap().prompt_version, PromptForm::LetterLast);
+    assert_eq!(freeze(dir, "X").unwrap().prompt_version, PromptForm::Words);
     for item in verify(dir).unwrap().items {
-        assert!(item.prompt.starts_with(&format!("{}\n{} (A)\n", item.question, item.options[0])));
-        assert_eq!(item.prompt_version, "mcq/2");
+        assert!(item.prompt.starts_with(&format!("{}\n- {}\n", item.question, item.options[0])));
+        assert_eq!(item.prompt_version, "mcq_words/1");
     }
 }
 

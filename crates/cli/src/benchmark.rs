@@ -44,7 +44,7 @@ struct DrawArgs {
     /// Key of the draw
     #[arg(long, default_value_t = 42)]
     seed: u64,
-    /// Form of the prompts: mcq/1 shows `(A) Rain`, mcq/2 `Rain (A)`
+    /// Form of the prompts: mcq/1 shows `(A) Rain` and asks for a letter, mcq_words/1 shows `- Rain` and asks for words
     #[arg(long, value_name = "FORM", default_value = "mcq/1", value_parser = prompt_form)]
     prompt: PromptForm,
     /// Pool of questions [default: the built-in one]

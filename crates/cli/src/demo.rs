@@ -26,7 +26,7 @@ use world::{ClipForm, Scene};
 /// Form of the world's clips.
 const CLIP: ClipForm = ClipForm { width: 320, height: 192, frames: 40, fps: 4 };
 /// How the benchmark puts its questions.
-const PROMPT: PromptForm = PromptForm::LetterFirst;
+const PROMPT: PromptForm = PromptForm::Words;
 /// Name of the base model in records and figures.
 const BASE_NAME: &str = "Roadscribe-Demo";
 /// What the demo's fine-tuning and inference show a model of a clip.
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let sizes = match args.quick {
-        false => Sizes { eval: 56, human: 150, cv: 80, reasoning: 60, steps: 160, save_every: 40 },
+        false => Sizes { eval: 56, human: 220, cv: 120, reasoning: 90, steps: 420, save_every: 105 },
         true => Sizes { eval: 6, human: 12, cv: 12, reasoning: 12, steps: 4, save_every: 2 },
     };
     let demo = Demo { out: args.out.clone(), seed: args.seed, sizes, started: Instant::now() };

@@ -13,8 +13,8 @@ pub(crate) fn people(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice
     let present = match (scene.road, fleet) {
         (Road::Highway, true) => 35,
         (_, true) => 66,
-        (Road::Highway, false) => 10,
-        (_, false) => 40,
+        (Road::Highway, false) => 20,
+        (_, false) => 55,
     };
     let act = match plot {
         Plot::StopPeople => Some(dice.pick(&crossing)),
@@ -137,7 +137,7 @@ pub(crate) fn others(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice
     scene.density = dice.pick(if fleet {
         &[(Density::None, 36), (Density::Light, 34), (Density::Dense, 30)]
     } else {
-        &[(Density::None, 50), (Density::Light, 40), (Density::Dense, 10)]
+        &[(Density::None, 40), (Density::Light, 40), (Density::Dense, 20)]
     });
     let count = match scene.density {
         Density::None => 0,
@@ -161,12 +161,12 @@ pub(crate) fn others(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice
         _ => None,
     };
     let turning = scene.lead.is_some_and(|lead| lead.act.turns());
-    if let Some((low, high)) = when.filter(|_| crossing && !turning && dice.chance(if fleet { 97 } else { 40 })) {
+    if let Some((low, high)) = when.filter(|_| crossing && !turning && dice.chance(if fleet { 97 } else { 60 })) {
         let from = dice.pick(&[(Side::Left, 50), (Side::Right, 50)]);
         scene.crosser = Some(Crosser { from, vehicle: any_car(dice), at_s: dice.seconds(low, high.max(low)) });
     }
     let stands = matches!(scene.ego.speed, Speed::Waits | Speed::Stops | Speed::StopsAndGoes);
-    if dice.chance(if fleet { 46 } else { 12 }) {
+    if dice.chance(if fleet { 46 } else { 30 }) {
         let alone =
             scene.lead.is_none_or(|lead| lead.act != LeadAct::Stops) && scene.people.is_none_or(|p| !p.crosses());
         scene.cyclist = match scene.neighbour.map(|(side, _)| side) {
@@ -189,7 +189,7 @@ pub(crate) fn others(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice
 
 /// Buses, emergency and commercial vehicles, and what goes on at the kerb.
 pub(crate) fn special_vehicles(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice) {
-    let percent = |share: u32| if fleet { share } else { share / 4 };
+    let percent = |share: u32| if fleet { share } else { share / 2 };
     let sudden = scene.lead.is_some_and(|lead| lead.act.cuts_in() || lead.act == LeadAct::Stops);
     let free_kerb = scene.road != Road::Highway;
     scene.kerb = match dice.pick(&[(0, 100 - percent(62)), (1, percent(16)), (2, percent(17)), (3, percent(29))]) {

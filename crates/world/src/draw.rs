@@ -46,21 +46,21 @@ const FLEET_PLOTS: &[(Plot, u32)] = &[
 ];
 
 const GENERAL_PLOTS: &[(Plot, u32)] = &[
-    (Plot::Cruise, 46),
-    (Plot::Slow, 5),
-    (Plot::SpeedUp, 4),
-    (Plot::TurnLeft, 5),
-    (Plot::TurnRight, 5),
-    (Plot::LaneLeft, 4),
-    (Plot::LaneRight, 4),
-    (Plot::Nudge, 2),
-    (Plot::StopLight, 6),
-    (Plot::WaitLight, 3),
-    (Plot::StartLight, 3),
-    (Plot::StopSign, 3),
-    (Plot::Paddle, 1),
-    (Plot::StopLead, 6),
-    (Plot::StopPeople, 3),
+    (Plot::Cruise, 30),
+    (Plot::Slow, 8),
+    (Plot::SpeedUp, 7),
+    (Plot::TurnLeft, 7),
+    (Plot::TurnRight, 7),
+    (Plot::LaneLeft, 6),
+    (Plot::LaneRight, 6),
+    (Plot::Nudge, 4),
+    (Plot::StopLight, 7),
+    (Plot::WaitLight, 5),
+    (Plot::StartLight, 5),
+    (Plot::StopSign, 4),
+    (Plot::Paddle, 2),
+    (Plot::StopLead, 8),
+    (Plot::StopPeople, 4),
 ];
 
 impl Scene {
@@ -179,7 +179,7 @@ fn sky(scene: &mut Scene, fleet: bool, dice: &mut Dice) {
         Road::Highway => 50,
         Road::Rural => 85,
     };
-    scene.time = match dice.pick(if fleet { &[(0, 48), (1, 17), (2, 35)] } else { &[(0, 80), (1, 10), (2, 10)] }) {
+    scene.time = match dice.pick(if fleet { &[(0, 48), (1, 17), (2, 35)] } else { &[(0, 70), (1, 12), (2, 18)] }) {
         0 => Time::Day,
         1 => Time::Dusk,
         _ if dice.chance(dark) => Time::NightDark,
@@ -187,7 +187,7 @@ fn sky(scene: &mut Scene, fleet: bool, dice: &mut Dice) {
     };
     use Weather::*;
     scene.weather = match (fleet, scene.time.is_night()) {
-        (false, _) => dice.pick(&[(Clear, 60), (Cloudy, 25), (Rain, 10), (Fog, 5)]),
+        (false, _) => dice.pick(&[(Clear, 50), (Cloudy, 25), (Rain, 15), (Fog, 10)]),
         (true, false) => dice.pick(&[(Clear, 33), (Cloudy, 27), (Rain, 24), (Fog, 16)]),
         (true, true) => dice.pick(&[(Clear, 42), (Cloudy, 30), (Rain, 18), (Fog, 10)]),
     };
@@ -295,7 +295,7 @@ fn control(scene: &mut Scene, plot: Plot, dice: &mut Dice) {
 fn zone(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice) {
     let signed = scene.sign.is_some();
     let calm = matches!(scene.road, Road::Urban | Road::Residential) && !signed;
-    let works = if fleet { 40 } else { 12 };
+    let works = if fleet { 40 } else { 24 };
     let zones = [(Zone::Construction, works), (Zone::School, 12), (Zone::Parking, 12), (Zone::None, 100 - works - 24)];
     scene.zone = match dice.pick(&zones) {
         _ if plot == Plot::Paddle => Zone::Construction,
@@ -332,7 +332,7 @@ fn zone(scene: &mut Scene, plot: Plot, fleet: bool, dice: &mut Dice) {
             dice.pick(if calm { &low } else { &high })
         });
     }
-    if dice.chance(if fleet { 45 } else { 12 }) {
+    if dice.chance(if fleet { 45 } else { 30 }) {
         scene.hazard = dice.pick(&[(Hazard::Debris, 36), (Hazard::Pothole, 34), (Hazard::Water, 30)]);
     }
 }

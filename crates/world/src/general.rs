@@ -1,7 +1,7 @@
 //! Plain facts about a scene, asked and answered: what a model learns before it meets the benchmark.
 //!
-//! The questions are not those of the pool and use other words; nothing is asked about what the ego vehicle does, about
-//! construction, hazards, the kerb or crossing traffic: those gaps are what fine-tuning is for.
+//! The questions are not those of the pool and use other words: what fine-tuning adds is the fleet's language, its
+//! questions, and its rarer scenes.
 
 use crate::scene::*;
 
@@ -39,6 +39,9 @@ const SIDES: &[&str] = &["on no side", "on the left", "on the right", "on both s
 pub fn general_facts(scene: &Scene) -> Vec<Fact> {
     let mut facts = about_place(scene);
     facts.extend(about_things(scene));
+    facts.extend(about_people(scene));
+    facts.extend(about_motion(scene));
+    facts.extend(about_roadside(scene));
     facts
 }
 
@@ -156,6 +159,103 @@ fn about_things(scene: &Scene) -> Vec<Fact> {
             ["What stands over or along the road?", "Which structure is there?", "Name the structure."],
             &["none", "a bridge", "a wall in the middle", "a rail"],
             scene.structure as usize,
+        ),
+    ]
+}
+
+fn about_people(scene: &Scene) -> Vec<Fact> {
+    let people = scene.people;
+    vec![
+        fact(
+            ["Who is on foot?", "Which persons are seen?", "Name the persons."],
+            &["a grown-up", "a kid", "a pair", "a parent and a kid", "three persons", "a family", "nobody"],
+            people.map_or(6, |people| people.group as usize),
+        ),
+        fact(
+            ["How do the persons move?", "What is the way of the persons?", "Name the way of the persons."],
+            &["they go along", "they stay", "they come over from the left", "they come over from the right", "nobody"],
+            people.map_or(4, |people| people.act as usize),
+        ),
+        fact(
+            ["What do the persons have in hand?", "Which thing is held?", "Name the thing in hand."],
+            &["free hands", "luggage", "a rain shield", "nobody"],
+            people.map_or(3, |people| people.carried as usize),
+        ),
+    ]
+}
+
+fn about_motion(scene: &Scene) -> Vec<Fact> {
+    let act = scene.lead.map_or(9, |lead| lead.act as usize);
+    let crosser = scene.crosser.map_or(0, |crosser| 1 + crosser.from as usize);
+    let neighbour = scene.neighbour.map_or(0, |(side, _)| 1 + side as usize);
+    vec![
+        fact(
+            ["Which way goes the camera?", "Where does the camera car go?", "Name the way of the camera."],
+            &["ahead", "off to the left", "off to the right", "a lane left", "a lane right", "out and back"],
+            scene.ego.path as usize,
+        ),
+        fact(
+            ["How fast is the camera?", "Which pace has the camera car?", "Name the pace of the camera."],
+            &["even", "slower", "faster", "to a halt", "a halt between", "off from a halt", "at rest"],
+            scene.ego.speed as usize,
+        ),
+        fact(
+            ["What happens in front?", "How does the one in front behave?", "Name the act in front."],
+            &[
+                "rolls on",
+                "gets slower",
+                "comes to a halt",
+                "goes off left",
+                "goes off right",
+                "drifts out left",
+                "drifts out right",
+                "pushes in left",
+                "pushes in right",
+                "nothing",
+            ],
+            act,
+        ),
+        fact(
+            ["What drives across?", "Is there traffic from the side?", "Name the traffic across."],
+            &["none", "from the left", "from the right"],
+            crosser,
+        ),
+        fact(
+            ["What drives beside?", "Is the next lane taken?", "Name the side of the neighbor."],
+            &["none", "left", "right"],
+            neighbour,
+        ),
+    ]
+}
+
+fn about_roadside(scene: &Scene) -> Vec<Fact> {
+    let works = scene.construction.map_or(0, |works| 1 + works.objects as usize);
+    let workers = scene.construction.and_then(|works| works.workers).map_or(0, |act| 1 + act as usize);
+    vec![
+        fact(
+            ["What closes off a part of the road?", "Which works are seen?", "Name the works."],
+            &["none", "cones", "stripes", "a digger"],
+            works,
+        ),
+        fact(
+            ["What does the crew do?", "Is a crew at work?", "Name the act of the crew."],
+            &["none", "idle", "digs", "holds a paddle"],
+            workers,
+        ),
+        fact(
+            ["What stands at the kerb?", "What goes on at the kerb?", "Name the scene at the kerb."],
+            &["nothing", "a van with goods", "a bus with riders", "a car with blinkers", "a beacon"],
+            scene.kerb as usize,
+        ),
+        fact(
+            ["What lies in the way?", "Is something on the ground?", "Name the thing on the ground."],
+            &["nothing", "a box", "a hole", "a puddle"],
+            scene.hazard as usize,
+        ),
+        fact(
+            ["Are there stripes to walk on?", "Can one walk over?", "Name the stripes to walk on."],
+            &["no", "yes"],
+            usize::from(scene.crosswalk),
         ),
     ]
 }

@@ -28,7 +28,7 @@ macro_rules! closed_list {
 closed_list! {
     /// Which part of the world a scene comes from. Both are made of the same things.
     Domain {
-        /// Mostly day and dry, few actors, the ego vehicle mostly follows or cruises: for pre-training.
+        /// Mostly day and dry, fewer actors, and the ego vehicle more often just drives on: for pre-training.
         General,
         /// Everything a fleet meets: for fine-tuning and evaluation.
         Fleet,

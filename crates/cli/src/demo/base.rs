@@ -1,4 +1,4 @@
-//! The demo's base model: a Qwen3-VL of 2.7 M parameters with its own tokenizer, pre-trained by this program on the general
+//! The demo's base model: a Qwen3-VL of 2.8 M parameters with its own tokenizer, pre-trained by this program on the general
 //! part of the world (`demo/make_base.sh`) and carried in the binary.
 
 use records::ContentHash;

@@ -10,7 +10,7 @@ use world::{Scene, SourceKind, WrittenClip, write_source};
 /// Share of labels with a flaw.
 const FLAW_RATE: f64 = 0.12;
 /// Questions of the pool that are asked about a training clip.
-const QUESTIONS: usize = 12;
+const QUESTIONS: usize = 18;
 
 /// Writes `RUN/world/{human,cv,reasoning}`, `RUN/curate.toml` and `RUN/sft.toml`.
 pub fn write(demo: &Demo) -> Result<(), Box<dyn std::error::Error>> {
@@ -104,7 +104,7 @@ weights = [0.3, 0.5, 0.2]
 fn sft_toml(demo: &Demo, out: &str) -> String {
     let (steps, save, seed) = (demo.sizes.steps, demo.sizes.save_every, demo.seed);
     format!(
-        r#"# The recipe's uber_sft_blended.toml, sized for a 2.7 M model and a laptop. Every key: docs/train.md
+        r#"# The recipe's uber_sft_blended.toml, sized for a 2.8 M model and a laptop. Every key: docs/train.md
 [custom.dataset]
 dataset_root = "{out}/curated"
 subdirectories = ["cv_annotated", "human_annotated", "reason1_sft"]
@@ -122,8 +122,9 @@ resume = true
 compile = false
 epoch = 1000
 max_num_steps = {steps}
-train_batch_per_replica = 16
-optm_lr = 1e-3
+train_batch_per_replica = 8
+optm_lr = 1.5e-3
+optm_betas = [0.9, 0.98]
 optm_weight_decay = 0.01
 optm_warmup_steps = 0.05
 optm_decay_type = "cosine"
