@@ -16,8 +16,8 @@ roadscribe=${CARGO_TARGET_DIR:-target}/release/roadscribe
 [ -f "$work/tokenizer.json" ] || cargo xtask tokenizer "$work/merges.txt" --text "$work/general/corpus.txt" --vocabulary 1450 \
     --tokenizer-json "$work/tokenizer.json"
 [ -f "$work/model/config.json" ] || "$roadscribe" init --config demo --seed 7 --dtype f32 --tokenizer "$work/tokenizer.json" --out "$work/model"
-"$roadscribe" train --config demo/see.toml
-"$roadscribe" train --config demo/read.toml
+"$roadscribe" train --device cpu --config demo/see.toml
+"$roadscribe" train --device cpu --config demo/read.toml
 checkpoint=$work/read/step_000200
 mkdir -p demo/base
 for file in config.json generation_config.json tokenizer.json tokenizer_config.json special_tokens_map.json preprocessor_config.json \

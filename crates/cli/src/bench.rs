@@ -1,6 +1,6 @@
 //! `roadscribe bench`: measurements, one JSON line each.
 
-use crate::{Outcome, clip_args::ClipArgs};
+use crate::{Outcome, clip_args::ClipArgs, gpu::DeviceChoice};
 use clap::{Subcommand, ValueEnum};
 use models::{Grads, Preset, Remat, SpecialTokens, StepWork, Vlm, VlmConfig, preset_config};
 use processor::{GridThw, PackedInput, VisionTokenIds, VlmInput, pack, positions};
@@ -9,6 +9,8 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use tensor::{Device, Tensor, ops::linear};
 use train::optimizer::{self, AdamW, Moments};
 use video::Limits;
+
+mod gpu;
 
 /// Flags of `roadscribe bench`.
 #[derive(clap::Args, Debug)]
@@ -38,6 +40,9 @@ struct DecodeArgs {
 
 #[derive(clap::Args, Debug)]
 struct SftArgs {
+    /// What runs the model
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
     /// Size of the model; the CPU engine is meant for debug
     #[arg(long, value_enum, default_value_t = Size::Debug)]
     size: Size,
@@ -47,15 +52,49 @@ struct SftArgs {
     /// Frames a sample, 448x736 each
     #[arg(long, value_name = "N", default_value_t = 16)]
     frames: u32,
-    /// Words a sample beside the video, half of them labelled
+    /// Tokens a sample beside those of the video, its start and end marks among them
     #[arg(long, value_name = "N", default_value_t = 424)]
     text: usize,
-    /// Keep only the input of every block and run it again in the backward
+    /// Labelled tokens a sample, the last of it
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    labelled: usize,
+    /// Samples of a micro-batch, if not the whole batch (GPU)
+    #[arg(long, value_name = "N")]
+    micro_batch: Option<usize>,
+    /// What blocks keep for the backward; the CPU knows none and full
+    #[arg(long, value_enum, default_value_t = RematArg::None)]
+    remat: RematArg,
+    /// GB that --remat auto may use in all (GPU; default: what the card has)
+    #[arg(long, value_name = "GB")]
+    memory_gb: Option<f64>,
+    /// Only kernels that give the same bits every time (GPU)
     #[arg(long)]
-    recompute: bool,
-    /// Measured steps, after one that is not
+    deterministic: bool,
+    /// Keep the optimizer's moments in bf16, rounded at random (GPU)
+    #[arg(long)]
+    bf16_moments: bool,
+    /// Print which candidate each matrix product uses, to standard error (GPU)
+    #[arg(long)]
+    choices: bool,
+    /// Steps before the measured ones (GPU; the CPU has one)
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    warmup: usize,
+    /// Measured steps
     #[arg(long, value_name = "N", default_value_t = 3)]
     steps: usize,
+}
+
+/// What is kept for the backward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RematArg {
+    /// Every activation
+    None,
+    /// The residual stream and the results of products and attention
+    Selective,
+    /// The input of every block
+    Full,
+    /// As much as fits into --memory-gb, block by block
+    Auto,
 }
 
 /// Sizes by name.
@@ -132,18 +171,24 @@ fn gemm_rate(work: &StepWork) -> Result<f64, tensor::Error> {
     Ok(flop / seconds)
 }
 
-/// A batch of the recipe's shape with random words and pixels.
-fn batch(config: &VlmConfig, args: &SftArgs) -> Result<(PackedInput, Vec<usize>), processor::Error> {
+/// A batch of `samples` of the recipe's shape with random words, and pixels if wanted.
+fn batch(
+    config: &VlmConfig,
+    args: &SftArgs,
+    samples: usize,
+    pixels: bool,
+) -> Result<(PackedInput, Vec<usize>), processor::Error> {
     let grid = GridThw { t: args.frames.div_ceil(2).max(1), h: 28, w: 46 };
     let visual = (grid.h * grid.w) as usize / config.vision.merge_unit();
     let word = |i: usize| (i * 31 % 200 + 3) as u32;
-    let mut ids: Vec<u32> = (0..args.text / 4).map(word).collect();
+    let words = args.text.saturating_sub(2 * grid.t as usize);
+    let mut ids: Vec<u32> = (0..words / 4).map(word).collect();
     for _ in 0..grid.t {
         ids.push(config.vision_start_token_id);
         ids.extend(std::iter::repeat_n(config.video_token_id, visual));
         ids.push(config.vision_end_token_id);
     }
-    ids.extend((0..args.text - args.text / 4).map(word));
+    ids.extend((0..words - words / 4).map(word));
     let tokens = VisionTokenIds {
         vision_start: config.vision_start_token_id,
         vision_end: config.vision_end_token_id,
@@ -151,9 +196,9 @@ fn batch(config: &VlmConfig, args: &SftArgs) -> Result<(PackedInput, Vec<usize>)
         video: config.video_token_id,
     };
     let placed = positions::qwen3_vl(&ids, &[grid], &tokens, config.vision.spatial_merge_size as u32)?;
-    let trained_from = ids.len() - args.text / 2;
+    let trained_from = ids.len() - args.labelled.min(words - words / 4);
     let labels = ids.iter().enumerate().map(|(i, id)| if i < trained_from { -100 } else { *id as i32 }).collect();
-    let values = grid.patches() * config.vision.patch_values();
+    let values = if pixels { grid.patches() * config.vision.patch_values() } else { 0 };
     let sample = VlmInput {
         labels,
         position_ids: placed.position_ids,
@@ -162,8 +207,8 @@ fn batch(config: &VlmConfig, args: &SftArgs) -> Result<(PackedInput, Vec<usize>)
         rope_delta: placed.rope_delta,
         input_ids: ids,
     };
-    let packed = pack(&vec![&sample; args.batch]);
-    Ok((packed, vec![sample.input_ids.len(); args.batch]))
+    let packed = pack(&vec![&sample; samples]);
+    Ok((packed, vec![sample.input_ids.len(); samples]))
 }
 
 /// One step: gradients, clip, update.
@@ -183,8 +228,9 @@ fn step(
     Ok(sum.loss / sum.tokens.max(1) as f64)
 }
 
-fn sft(args: &SftArgs) -> Outcome {
-    let preset = match args.size {
+/// The config of a size by name.
+fn config(size: Size) -> models::Result<VlmConfig> {
+    let preset = match size {
         Size::Debug => Preset::Debug,
         Size::B2 => Preset::B2,
         Size::B4 => Preset::B4,
@@ -203,12 +249,28 @@ fn sft(args: &SftArgs) -> Outcome {
         },
         _ => SpecialTokens::QWEN3,
     };
-    let config = VlmConfig::parse(&preset_config(preset, tokens).to_string())?;
-    let (packed, sample_tokens) = batch(&config, args)?;
+    VlmConfig::parse(&preset_config(preset, tokens).to_string())
+}
+
+fn sft(args: &SftArgs) -> Outcome {
+    let config = config(args.size)?;
+    match crate::gpu::chosen(args.device)? {
+        Some(gpu) => gpu::sft(args, config, &gpu),
+        None => sft_on_cpu(args, config),
+    }
+}
+
+fn sft_on_cpu(args: &SftArgs, config: VlmConfig) -> Outcome {
+    let recompute = match args.remat {
+        RematArg::None => false,
+        RematArg::Full => true,
+        RematArg::Selective | RematArg::Auto => return Err("the CPU keeps everything or recomputes all".into()),
+    };
+    let (packed, sample_tokens) = batch(&config, args, args.batch, true)?;
     let labelled = packed.labels.iter().filter(|label| **label >= 0).count();
     let work = StepWork::new(&config, &packed.grid_thw, &sample_tokens, labelled);
     let mut model = Vlm::random(config, 0, &Device::Cpu)?;
-    model.remat = if args.recompute { Remat::Full } else { Remat::None };
+    model.remat = if recompute { Remat::Full } else { Remat::None };
     let mut grads = model.params.zero_grads();
     let mut moments = Moments::zeros(&model.params);
     let mut seconds = Vec::new();
@@ -226,7 +288,7 @@ fn sft(args: &SftArgs) -> Outcome {
         "{}",
         json!({
             "bench": "sft", "device": "cpu", "size": format!("{:?}", args.size).to_lowercase(), "parameters": model.params.count(), "batch": args.batch,
-            "tokens": packed.input_ids.len(), "patches": packed.grid_thw.iter().map(|g| g.patches()).sum::<usize>(), "recompute": args.recompute,
+            "tokens": packed.input_ids.len(), "patches": packed.grid_thw.iter().map(|g| g.patches()).sum::<usize>(), "recompute": recompute,
             "step_s": step_s, "samples_per_s": args.batch as f64 / step_s, "tokens_per_s": packed.input_ids.len() as f64 / step_s,
             "step_gflop": work.flop() / 1e9, "step_gflop_per_s": flop_s / 1e9, "gemm_gflop_per_s": gemm_flop_s / 1e9,
             "share_of_gemm_rate": flop_s / gemm_flop_s, "loss": loss, "steps": args.steps,

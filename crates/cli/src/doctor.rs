@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
+use tensor::cuda::{Error, Found};
 
 /// Flags of `roadscribe doctor`.
 #[derive(clap::Args, Debug)]
@@ -61,10 +62,35 @@ struct Report {
     cuda_driver_library: Option<PathBuf>,
     nvidia_driver: Option<String>,
     nvidia_gpus: Vec<String>,
+    gpu_libraries: Vec<GpuLibrary>,
+    gpu: Option<GpuFound>,
     gpu_engine: bool,
     infer_parameters_max: Option<u64>,
     train_parameters_max: Option<u64>,
 }
+
+/// A library that the GPU engine opens, and what the search for it gave.
+#[derive(Debug, Serialize)]
+struct GpuLibrary {
+    kind: String,
+    found: Option<PathBuf>,
+    version: Option<String>,
+    missing: Option<String>,
+}
+
+/// The first GPU, opened.
+#[derive(Debug, Serialize)]
+struct GpuFound {
+    name: Option<String>,
+    capability: Option<String>,
+    memory_bytes: Option<u64>,
+    memory_free_bytes: Option<u64>,
+    /// Why the engine cannot use it.
+    unusable: Option<String>,
+}
+
+/// Bytes a parameter takes in training on a GPU: bf16 weight and its low bits, f32 gradient and two moments, a tenth for activations.
+const BYTES_PER_PARAMETER_GPU: f64 = 16.0 * 1.1;
 
 /// Runs the verb.
 pub fn run(args: &Args) -> Outcome {
@@ -81,6 +107,7 @@ impl Report {
     fn of_this_machine(dir: &Path) -> Self {
         let library_dirs = library_dirs();
         let available = memory_available_bytes();
+        let (gpu_libraries, gpu) = gpu_side();
         let parameters = |bytes_each: f64| available.map(|bytes| (bytes as f64 / bytes_each) as u64);
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -101,7 +128,9 @@ impl Report {
             cuda_driver_library: find_library(&library_dirs, "libcuda.so"),
             nvidia_driver: nvidia_driver(),
             nvidia_gpus: nvidia_gpus(),
-            gpu_engine: false,
+            gpu_engine: gpu.as_ref().is_some_and(|gpu| gpu.unusable.is_none()),
+            gpu_libraries,
+            gpu,
             infer_parameters_max: parameters(BYTES_PER_PARAMETER_INFER),
             train_parameters_max: parameters(BYTES_PER_PARAMETER_TRAIN),
         }
@@ -121,6 +150,7 @@ impl Report {
             ("disk", format!("{} available at {}", gib(self.disk_available_bytes), self.disk_dir.display())),
             ("video", self.video_words()),
             ("gpu", self.gpu_words()),
+            ("gpu libraries", self.gpu_library_words()),
             ("models", self.model_words()),
         ];
         rows.iter().map(|(what, words)| format!("{what:13} {words}\n")).collect()
@@ -147,17 +177,51 @@ impl Report {
     }
 
     fn gpu_words(&self) -> String {
-        const NOT_YET: &str = "The GPU engine is not in this version: everything runs on the CPU.";
         let driver = self.nvidia_driver.as_deref().unwrap_or("of unknown version");
         let found = match (self.nvidia_gpus.as_slice(), &self.cuda_driver_library) {
-            ([], None) => "no NVIDIA driver found.".to_owned(),
-            ([], Some(library)) => format!("{} is here, but no GPU is visible.", library.display()),
+            ([], None) if self.gpu.is_none() => return "no NVIDIA driver found: everything runs on the CPU".to_owned(),
+            ([], Some(library)) if self.gpu.is_none() => {
+                format!("{} is here, but no GPU is visible.", library.display())
+            }
+            ([], _) => String::new(),
             (gpus, Some(_)) => format!("{}, driver {driver}.", gpus.join(", ")),
             (gpus, None) => {
                 format!("{}, driver {driver}, but libcuda.so.1 is not in the usual places.", gpus.join(", "))
             }
         };
-        format!("{found} {NOT_YET}")
+        match &self.gpu {
+            None => format!("{found} Everything runs on the CPU."),
+            Some(GpuFound { unusable: Some(why), .. }) => format!("{found} The GPU engine cannot run: {why}"),
+            Some(gpu) => {
+                let free = gpu.memory_free_bytes.unwrap_or(0);
+                let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+                format!(
+                    "{found} {} (compute capability {}), {:.1} of {:.1} GiB free: `train` uses it, up to about {:.1} B parameters",
+                    gpu.name.as_deref().unwrap_or("a GPU"),
+                    gpu.capability.as_deref().unwrap_or("unknown"),
+                    gib(free),
+                    gib(gpu.memory_bytes.unwrap_or(0)),
+                    free as f64 / BYTES_PER_PARAMETER_GPU / 1e9
+                )
+            }
+        }
+        .trim()
+        .to_owned()
+    }
+
+    fn gpu_library_words(&self) -> String {
+        let words = |library: &GpuLibrary| match (&library.found, &library.missing) {
+            (Some(path), _) => {
+                let version = library.version.as_deref().map(|version| format!("{version}, ")).unwrap_or_default();
+                format!("{}: {version}{}", library.kind, path.display())
+            }
+            (None, missing) => missing.clone().unwrap_or_default(),
+        };
+        let all: Vec<String> = self.gpu_libraries.iter().map(words).collect();
+        match all.is_empty() {
+            true => format!("not looked for without a driver; {} lists folders to look in first", crate::gpu::SETTING),
+            false => all.join("; "),
+        }
     }
 
     fn model_words(&self) -> String {
@@ -174,6 +238,48 @@ impl Report {
             size(train)
         )
     }
+}
+
+/// The libraries of the GPU engine and the first GPU; nothing without a driver.
+fn gpu_side() -> (Vec<GpuLibrary>, Option<GpuFound>) {
+    let survey = tensor::cuda::survey(&crate::gpu::search());
+    let has_driver = survey.first().is_some_and(Result::is_ok);
+    if !has_driver {
+        return (Vec::new(), None);
+    }
+    let opened = crate::gpu::open();
+    let versions = opened.as_ref().map(|gpu| gpu.libraries().to_vec()).unwrap_or_default();
+    let library = |found: Result<Found, Error>| match found {
+        Ok(found) => GpuLibrary {
+            kind: found.kind.title().to_owned(),
+            version: versions.iter().find(|own| own.kind == found.kind).and_then(|own| own.version.clone()),
+            found: Some(found.path),
+            missing: None,
+        },
+        Err(error) => GpuLibrary { kind: String::new(), found: None, version: None, missing: Some(error.to_string()) },
+    };
+    let libraries = survey.into_iter().map(library).collect();
+    let gpu = match opened {
+        Err(Error::NoGpu { .. }) => None,
+        Err(error) => Some(GpuFound {
+            name: None,
+            capability: None,
+            memory_bytes: None,
+            memory_free_bytes: None,
+            unusable: Some(error.to_string()),
+        }),
+        Ok(gpu) => {
+            let (info, memory) = (gpu.info(), gpu.memory().ok());
+            Some(GpuFound {
+                name: Some(info.name.clone()),
+                capability: Some(format!("{}.{}", info.capability.0, info.capability.1)),
+                memory_bytes: memory.map(|(_, total)| total),
+                memory_free_bytes: memory.map(|(free, _)| free),
+                unusable: None,
+            })
+        }
+    };
+    (libraries, gpu)
 }
 
 /// What the matrix and video kernels choose between.
@@ -265,10 +371,11 @@ mod tests {
     fn says_something_about_every_row_on_any_machine() {
         let report = Report::of_this_machine(Path::new("."));
         let words = report.words();
-        assert_eq!(words.lines().count(), 8, "{words}");
-        assert!(words.contains("The GPU engine is not in this version"), "{words}");
+        assert_eq!(words.lines().count(), 9, "{words}");
         let json = serde_json::to_value(&report).unwrap();
-        assert_eq!(json["gpu_engine"], false);
+        let usable = report.gpu.as_ref().is_some_and(|gpu| gpu.unusable.is_none());
+        assert_eq!(json["gpu_engine"], usable);
+        assert!(usable || words.contains("on the CPU") || words.contains("cannot run"), "{words}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod curate;
 mod demo;
 mod doctor;
 mod eval;
+mod gpu;
 mod infer;
 mod init;
 mod plot;

@@ -1,15 +1,15 @@
 //! `roadscribe train`: supervised fine-tuning after a config; resumes where it stopped.
 
-use crate::Outcome;
+use crate::{Outcome, gpu::DeviceChoice};
 use ::train::{
-    MetricSink, Plan, RunSummary, SourceMix, StepMetrics, StepTiming, Timeline, ValidationMetrics, read_config,
+    Accelerator, MetricSink, Plan, RunSummary, SourceMix, StepMetrics, StepTiming, Timeline, ValidationMetrics,
+    read_config,
 };
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::atomic::Ordering,
 };
-use tensor::Device;
 
 /// Rejected samples that are shown on the console; all are in rejects.jsonl.
 const REJECTS_SHOWN: u64 = 10;
@@ -34,6 +34,12 @@ pub struct Args {
     /// Sets a key over the file, such as train.optm_lr=1e-6; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// What runs the model
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    device: DeviceChoice,
+    /// On a GPU, take the fastest kernels, whose results may differ from run to run in the last bits
+    #[arg(long)]
+    nondeterministic: bool,
     /// Check everything and print what the config means, without training
     #[arg(long)]
     dry_run: bool,
@@ -49,8 +55,16 @@ pub fn run(args: &Args) -> Outcome {
     if args.dry_run {
         return dry_run(&plan);
     }
+    let accelerator = match crate::gpu::chosen(args.device)? {
+        None => Accelerator::Cpu,
+        Some(gpu) => {
+            eprintln!("note: on {}", gpu.info().name);
+            let (deterministic, required) = (!args.nondeterministic, args.device == DeviceChoice::Gpu);
+            Accelerator::Gpu { gpu, deterministic, required }
+        }
+    };
     let stop = crate::stop_on_signal()?;
-    let summary = ::train::run(&plan, &Device::Cpu, &stop, &mut Console::default())?;
+    let summary = ::train::run(&plan, &accelerator, &stop, &mut Console::default())?;
     print_summary(&summary);
     Ok(if stop.load(Ordering::Relaxed) { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }

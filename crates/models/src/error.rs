@@ -21,6 +21,9 @@ pub enum Error {
     /// An op refused its operands.
     #[error(transparent)]
     Tensor(#[from] tensor::Error),
+    /// The GPU side refused or failed.
+    #[error(transparent)]
+    Gpu(#[from] tensor::cuda::Error),
     /// The input does not fit the model.
     #[error("model input: {0}")]
     Input(String),

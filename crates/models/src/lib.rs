@@ -8,6 +8,7 @@ mod decoder;
 mod error;
 mod flops;
 mod folder;
+pub mod gpu;
 mod grid;
 mod layers;
 mod params;

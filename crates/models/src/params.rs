@@ -7,6 +7,13 @@ use tensor::{Device, Tensor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamId(usize);
 
+impl ParamId {
+    /// The position.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// How a parameter starts in a model with random weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {

@@ -19,7 +19,7 @@ use tensor::{
 };
 
 /// Base of the rotary frequencies of both towers.
-const VISION_ROPE_THETA: f64 = 10_000.0;
+pub(crate) const VISION_ROPE_THETA: f64 = 10_000.0;
 
 /// A vision tower.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Grads, Params, Result,
-    config::{VisionKind, VlmConfig},
+    config::{VisionConfig, VisionKind, VlmConfig},
     decoder::{Decoder, Labelled, Tokens},
     layers::Context,
     params::ParamTable,
@@ -67,7 +67,7 @@ struct Batch {
 }
 
 /// The parameters of a model of this config, and the layers that hold their ids.
-fn describe(config: &VlmConfig, layout: Layout) -> (ParamTable, Tower, Decoder) {
+pub(crate) fn describe(config: &VlmConfig, layout: Layout) -> (ParamTable, Tower, Decoder) {
     let mut table = ParamTable::default();
     let (vision_prefix, decoder_prefix) = match (config.family, layout.old_names) {
         (Family::Qwen2_5Vl, true) => ("visual", "model"),
@@ -195,35 +195,12 @@ impl Vlm {
     }
 
     fn ids(&self, ids: &[u32]) -> Result<Indices> {
-        let vocabulary = self.config.text.vocab_size;
-        match ids.iter().position(|id| *id as usize >= vocabulary) {
-            Some(at) => {
-                Err(Error::input(format!("token {} at {at} is outside the vocabulary of {vocabulary}", ids[at])))
-            }
-            None => Ok(Indices::new(&self.device(), ids.iter().map(|id| *id as i32).collect())),
-        }
+        Ok(Indices::new(&self.device(), checked_ids(&self.config, ids)?))
     }
 
     fn batch(&self, input: &PackedInput) -> Result<Batch> {
-        let len = input.input_ids.len();
-        if len == 0
-            || input.position_ids.iter().any(|axis| axis.len() != len)
-            || input.cu_seqlens.last() != Some(&(len as u32))
-        {
-            return Err(Error::input(format!("{len} tokens, with positions and cu_seqlens of another length")));
-        }
+        let visual_rows = visual_rows(&self.config, input)?;
         let device = self.device();
-        let is_visual = |id: &u32| *id == self.config.video_token_id || *id == self.config.image_token_id;
-        let visual_rows: Vec<i32> =
-            input.input_ids.iter().enumerate().filter(|(_, id)| is_visual(id)).map(|(row, _)| row as i32).collect();
-        let unit = self.config.vision.merge_unit();
-        let visual_tokens: usize = input.grid_thw.iter().map(|g| g.patches() / unit).sum();
-        if visual_rows.len() != visual_tokens {
-            return Err(Error::input(format!(
-                "{} visual placeholders for {visual_tokens} visual tokens",
-                visual_rows.len()
-            )));
-        }
         Ok(Batch {
             tokens: Tokens { ids: self.ids(&input.input_ids)?, visual_rows: Indices::new(&device, visual_rows) },
             table: self.decoder.rotary_table(&device, &input.position_ids)?,
@@ -234,12 +211,7 @@ impl Vlm {
 
     fn pixels(&self, pixel_values: &[f32], grids: &[GridThw]) -> Result<Option<(Tensor, Geometry)>> {
         let vision = &self.config.vision;
-        let merge = vision.spatial_merge_size as u32;
-        if let Some(grid) =
-            grids.iter().find(|g| g.t == 0 || g.h == 0 || g.w == 0 || g.h % merge != 0 || g.w % merge != 0)
-        {
-            return Err(Error::input(format!("grid {grid:?} is not a positive multiple of the merge size {merge}")));
-        }
+        check_grids(vision, grids)?;
         let patches: usize = grids.iter().map(|g| g.patches()).sum();
         if patches * vision.patch_values() != pixel_values.len() {
             return Err(Error::input(format!(
@@ -256,25 +228,67 @@ impl Vlm {
         Ok(Some((pixels, Geometry::new(&device, &self.vision, vision, grids)?)))
     }
 
-    /// Rows whose next token, in the same sample, is labelled.
     fn labelled(&self, input: &PackedInput) -> Result<Labelled> {
-        if input.labels.len() != input.input_ids.len() {
-            return Err(Error::input(format!("{} labels for {} tokens", input.labels.len(), input.input_ids.len())));
-        }
-        let (mut rows, mut targets) = (Vec::new(), Vec::new());
-        for bounds in input.cu_seqlens.windows(2) {
-            for row in bounds[0] as usize..(bounds[1] as usize).saturating_sub(1) {
-                let label = input.labels[row + 1];
-                if label >= 0 && label as usize >= self.config.text.vocab_size {
-                    return Err(Error::input(format!("label {label} at {} is outside the vocabulary", row + 1)));
-                }
-                if label >= 0 {
-                    rows.push(row as i32);
-                    targets.push(label);
-                }
-            }
-        }
+        let (rows, targets) = labelled_rows(&self.config, input)?;
         let device = self.device();
         Ok(Labelled { rows: Indices::new(&device, rows), targets: Indices::new(&device, targets) })
     }
+}
+
+/// Token ids, all inside the vocabulary.
+pub(crate) fn checked_ids(config: &VlmConfig, ids: &[u32]) -> Result<Vec<i32>> {
+    let vocabulary = config.text.vocab_size;
+    match ids.iter().position(|id| *id as usize >= vocabulary) {
+        Some(at) => Err(Error::input(format!("token {} at {at} is outside the vocabulary of {vocabulary}", ids[at]))),
+        None => Ok(ids.iter().map(|id| *id as i32).collect()),
+    }
+}
+
+/// Rows of the visual tokens; checks lengths and that there are as many as the grids make.
+pub(crate) fn visual_rows(config: &VlmConfig, input: &PackedInput) -> Result<Vec<i32>> {
+    let len = input.input_ids.len();
+    if len == 0
+        || input.position_ids.iter().any(|axis| axis.len() != len)
+        || input.cu_seqlens.last() != Some(&(len as u32))
+    {
+        return Err(Error::input(format!("{len} tokens, with positions and cu_seqlens of another length")));
+    }
+    let is_visual = |id: &u32| *id == config.video_token_id || *id == config.image_token_id;
+    let rows: Vec<i32> =
+        input.input_ids.iter().enumerate().filter(|(_, id)| is_visual(id)).map(|(row, _)| row as i32).collect();
+    let visual_tokens: usize = input.grid_thw.iter().map(|g| g.patches() / config.vision.merge_unit()).sum();
+    if rows.len() != visual_tokens {
+        return Err(Error::input(format!("{} visual placeholders for {visual_tokens} visual tokens", rows.len())));
+    }
+    Ok(rows)
+}
+
+/// Refuses grids that do not merge.
+pub(crate) fn check_grids(vision: &VisionConfig, grids: &[GridThw]) -> Result<()> {
+    let merge = vision.spatial_merge_size as u32;
+    match grids.iter().find(|g| g.t == 0 || g.h == 0 || g.w == 0 || g.h % merge != 0 || g.w % merge != 0) {
+        None => Ok(()),
+        Some(grid) => Err(Error::input(format!("grid {grid:?} is not a positive multiple of the merge size {merge}"))),
+    }
+}
+
+/// Rows whose next token, in the same sample, is labelled, and those labels.
+pub(crate) fn labelled_rows(config: &VlmConfig, input: &PackedInput) -> Result<(Vec<i32>, Vec<i32>)> {
+    if input.labels.len() != input.input_ids.len() {
+        return Err(Error::input(format!("{} labels for {} tokens", input.labels.len(), input.input_ids.len())));
+    }
+    let (mut rows, mut targets) = (Vec::new(), Vec::new());
+    for bounds in input.cu_seqlens.windows(2) {
+        for row in bounds[0] as usize..(bounds[1] as usize).saturating_sub(1) {
+            let label = input.labels[row + 1];
+            if label >= 0 && label as usize >= config.text.vocab_size {
+                return Err(Error::input(format!("label {label} at {} is outside the vocabulary", row + 1)));
+            }
+            if label >= 0 {
+                rows.push(row as i32);
+                targets.push(label);
+            }
+        }
+    }
+    Ok((rows, targets))
 }

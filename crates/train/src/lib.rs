@@ -7,6 +7,7 @@
 
 mod checkpoint;
 mod data;
+mod engine;
 mod error;
 mod export;
 mod forecast;
@@ -28,6 +29,7 @@ mod validation;
 
 pub use checkpoint::{Checkpoints, Damaged};
 pub use data::Data;
+pub use engine::Accelerator;
 pub use error::{Error, Result};
 pub use forecast::{Forecast, forecast};
 pub use metrics::{MetricSink, RunSummary, StepMetrics, StepTiming, ValidationMetrics};

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use models::{Grads, Remat, Vlm};
+use models::Vlm;
 use tensor::{DType, Device};
 
 use crate::checkpoint::{self, RunState, Snapshot};
 use crate::data::Encoder;
+use crate::engine::{Accelerator, Engine, Updated};
 use crate::export::Exports;
 use crate::loader::Loader;
 use crate::logs::{LogLengths, Logs};
-use crate::optimizer::{self, AdamW, Moments};
 use crate::step::{self, Batch};
 use crate::validation::Validation;
 use crate::{
@@ -28,11 +28,11 @@ const SKIPS_MAX: u64 = 10;
 ///
 /// # Errors
 /// Any [`Error`]; checkpoints written before it are whole.
-pub fn run(plan: &Plan, device: &Device, stop: &AtomicBool, sink: &mut dyn MetricSink) -> Result<RunSummary> {
+pub fn run(plan: &Plan, accelerator: &Accelerator, stop: &AtomicBool, sink: &mut dyn MetricSink) -> Result<RunSummary> {
     let data = Data::open(plan)?;
     let validation_data = Data::open_validation(plan)?;
     let timeline = Timeline::new(&plan.recipe, &data.sizes());
-    let mut run = Run::start_or_resume(plan, timeline, device, sink)?;
+    let mut run = Run::start_or_resume(plan, timeline, accelerator, sink)?;
     let encoder = Encoder::open(plan, &data)?;
     run.mix_of(mix(&plan.recipe, &data.sizes(), &timeline));
     let validation = match (&plan.validation, &validation_data) {
@@ -84,9 +84,7 @@ fn timing(batch: &Batch, begun: Instant) -> StepTiming {
 struct Run<'a> {
     plan: &'a Plan,
     timeline: Timeline,
-    vlm: Vlm,
-    grads: Grads,
-    moments: Moments,
+    engine: Engine,
     step: u64,
     updates: u64,
     skipped_in_a_row: u64,
@@ -108,18 +106,25 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn start_or_resume(plan: &'a Plan, timeline: Timeline, device: &Device, sink: &mut dyn MetricSink) -> Result<Self> {
+    fn start_or_resume(
+        plan: &'a Plan,
+        timeline: Timeline,
+        accelerator: &Accelerator,
+        sink: &mut dyn MetricSink,
+    ) -> Result<Self> {
         let lock = lock(&plan.output_dir)?;
         let checkpoints = Checkpoints::new(&plan.output_dir);
         for leftover in checkpoints.remove_leftovers()? {
             sink.note(&format!("removed {}, left by a save that was cut short", leftover.display()));
         }
         let from = checkpoint_to_resume(plan, &checkpoints, sink)?;
-        let mut vlm = Vlm::open(from.as_deref().unwrap_or(&plan.model_dir), device)?;
-        vlm.remat = if plan.recompute { Remat::Full } else { Remat::None };
+        let mut vlm = Vlm::open(from.as_deref().unwrap_or(&plan.model_dir), &Device::Cpu)?;
         let (moments, state) = match &from {
-            Some(dir) => checkpoint::restore(dir, &mut vlm)?,
-            None => (Moments::zeros(&vlm.params), new_state(plan, timeline)),
+            Some(dir) => {
+                let (moments, state) = checkpoint::restore(dir, &mut vlm)?;
+                (Some(moments), state)
+            }
+            None => (None, new_state(plan, timeline)),
         };
         if let Some(dir) = &from {
             check_same_run(plan, timeline, &state, dir)?;
@@ -131,9 +136,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             plan,
             timeline,
-            grads: vlm.params.zero_grads(),
-            vlm,
-            moments,
+            engine: Engine::new(vlm, moments, state.updates, plan, accelerator, sink)?,
             step: state.step,
             updates: state.updates,
             skipped_in_a_row: 0,
@@ -164,7 +167,7 @@ impl<'a> Run<'a> {
     fn validate(&mut self, validation: Option<&Validation<'_>>, sink: &mut dyn MetricSink) -> Result<()> {
         let Some(validation) = validation else { return Ok(()) };
         let epoch = self.timeline.epoch(self.step.saturating_sub(1));
-        let (metrics, rejects) = validation.measure(&self.vlm, self.step, epoch)?;
+        let (metrics, rejects) = validation.measure(&mut self.engine, self.step, epoch)?;
         for reject in &rejects {
             sink.reject(&reject.id, &reject.reason);
         }
@@ -197,7 +200,7 @@ impl<'a> Run<'a> {
         }
         let positions = self.timeline.positions(self.step);
         let shape = (self.step + 1, positions.end - positions.start, self.plan.recipe.mini_batch);
-        step::forward_backward(&self.vlm, &mut self.grads, loader, data, shape, stop)
+        step::forward_backward(&mut self.engine, loader, data, shape, stop)
     }
 
     /// Clips and updates, unless the step has no tokens or is not finite.
@@ -208,26 +211,13 @@ impl<'a> Run<'a> {
         let mut grad_norm = None;
         let mut updated = false;
         if let Some(loss) = loss_avg {
-            let tokens = batch.loss.tokens as f64;
-            let norm = optimizer::grad_norm(&self.grads)? / tokens;
-            grad_norm = Some(norm);
-            if loss.is_finite() && norm.is_finite() {
-                let scale = optimizer::clip_factor(norm, recipe.grad_norm_max) / tokens;
+            let done: Updated = self.engine.update(recipe, lr, self.updates + 1, batch.loss)?;
+            (grad_norm, updated) = (Some(done.grad_norm), done.updated);
+            if updated {
                 self.updates += 1;
-                let settings = AdamW {
-                    lr,
-                    beta1: recipe.betas[0],
-                    beta2: recipe.betas[1],
-                    eps: recipe.epsilon,
-                    weight_decay: recipe.weight_decay,
-                    step: self.updates,
-                    grad_scale: scale as f32,
-                };
-                optimizer::update(&mut self.vlm.params, &self.grads, &mut self.moments, settings)?;
                 self.skipped_in_a_row = 0;
-                updated = true;
             } else {
-                self.skip(batch, loss, norm)?;
+                self.skip(batch, loss, done.grad_norm)?;
             }
         }
         Ok(StepMetrics {
@@ -310,12 +300,9 @@ impl<'a> Run<'a> {
             ExportDType::Bfloat16 => DType::Bf16,
             ExportDType::Float32 => DType::F32,
         };
-        let dir = self.checkpoints.save(Snapshot {
-            vlm: &self.vlm,
-            moments: &self.moments,
-            state: &state,
-            export_dtype,
-            base: &self.plan.model_dir,
+        let (checkpoints, base) = (&self.checkpoints, &self.plan.model_dir);
+        let dir = self.engine.with_state(|vlm, moments| {
+            checkpoints.save(Snapshot { vlm, moments, state: &state, export_dtype, base })
         })?;
         let best = self.checkpoints.record_best(&self.validated)?;
         if let Some(keep) = self.plan.checkpoint.max_keep {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use models::{Grads, LossSum, Vlm};
+use models::LossSum;
 use processor::{Encoded, pack};
 
 use crate::data::Data;
+use crate::engine::Engine;
 use crate::loader::{Loaded, Loader};
 use crate::logs::RejectRow;
 use crate::mix::Drawn;
@@ -47,8 +48,7 @@ impl Batch {
 /// # Errors
 /// [`Error::Model`], or [`Error::LoaderDied`].
 pub fn forward_backward(
-    vlm: &Vlm,
-    grads: &mut Grads,
+    engine: &mut Engine,
     loader: &mut Loader<Arc<Encoded>>,
     data: &Data,
     (step, samples, mini_batch): (u64, u64, usize),
@@ -56,7 +56,7 @@ pub fn forward_backward(
 ) -> Result<Option<Batch>> {
     let mut batch = Batch { drawn: vec![Drawn::default(); data.sizes().len()], ..Batch::default() };
     let mut micro: Vec<Arc<Encoded>> = Vec::new();
-    grads.fill_zero();
+    engine.begin_step();
     for left in (0..samples).rev() {
         let asked = Instant::now();
         let Loaded { sample, outcome } = loader.next().ok_or(Error::LoaderDied { step })?;
@@ -78,19 +78,18 @@ pub fn forward_backward(
             return Ok(None);
         }
         if micro.len() == mini_batch || (left == 0 && !micro.is_empty()) {
-            add_micro_batch(vlm, grads, &micro, &mut batch)?;
+            add_micro_batch(engine, &micro, &mut batch)?;
             micro.clear();
         }
     }
+    batch.loss = engine.loss_sum(batch.loss.tokens)?;
     Ok(Some(batch))
 }
 
-fn add_micro_batch(vlm: &Vlm, grads: &mut Grads, micro: &[Arc<Encoded>], batch: &mut Batch) -> Result<()> {
+fn add_micro_batch(engine: &mut Engine, micro: &[Arc<Encoded>], batch: &mut Batch) -> Result<()> {
     let inputs: Vec<_> = micro.iter().map(|encoded| &encoded.input).collect();
     let packed = pack(&inputs);
-    let sum = vlm.forward_backward(&packed, 1.0, grads)?;
-    batch.loss.loss += sum.loss;
-    batch.loss.tokens += sum.tokens;
+    batch.loss.tokens += engine.forward_backward(&packed)?;
     batch.tokens += packed.input_ids.len() as u64;
     Ok(())
 }

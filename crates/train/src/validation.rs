@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use models::Vlm;
 use processor::{Encoded, pack};
 use rayon::prelude::*;
 
 use crate::data::{Data, Encoder};
+use crate::engine::Engine;
 use crate::logs::RejectRow;
 use crate::{Plan, Result, SampleRef, ValidationMetrics};
 
@@ -37,7 +37,7 @@ impl<'a> Validation<'a> {
     ///
     /// # Errors
     /// [`crate::Error::Model`] if the model cannot be run.
-    pub fn measure(&self, vlm: &Vlm, step: u64, epoch: u64) -> Result<(ValidationMetrics, Vec<RejectRow>)> {
+    pub fn measure(&self, engine: &mut Engine, step: u64, epoch: u64) -> Result<(ValidationMetrics, Vec<RejectRow>)> {
         let (mut loss, mut tokens, mut used) = (0.0, 0, 0);
         let mut rejects = Vec::new();
         let mut waiting: Vec<Arc<Encoded>> = Vec::new();
@@ -53,7 +53,7 @@ impl<'a> Validation<'a> {
             while waiting.len() >= self.batch_size || (last && !waiting.is_empty()) {
                 let batch: Vec<_> = waiting.drain(..self.batch_size.min(waiting.len())).collect();
                 let inputs: Vec<_> = batch.iter().map(|encoded| &encoded.input).collect();
-                let sum = vlm.loss(&pack(&inputs))?;
+                let sum = engine.loss(&pack(&inputs))?;
                 loss += sum.loss;
                 tokens += sum.tokens;
                 used += batch.len() as u64;

@@ -2,8 +2,9 @@
 
 use half::bf16;
 use tensor::cuda::ops::activation;
-use tensor::cuda::ops::loss::{self, LabelledRows, LossScratch};
+use tensor::cuda::ops::loss::{self, HeadGradients, LabelledRows, LossScratch};
 use tensor::cuda::ops::rows::{self, Accumulation, RowList};
+use tensor::cuda::ops::values;
 use tensor::cuda::ops::vision::{self, FrameShape};
 use tensor::cuda::{Error, Gemm};
 use tensor::ops::{elementwise, embedding, gelu, linear_cross_entropy, position_table, rows as rows_reference, swiglu};
@@ -147,27 +148,60 @@ fn check_positions(h: &mut Harness, [table_rows, n, c]: [usize; 3], seed: u64) -
     Ok(())
 }
 
+/// A head whose rows are padded to a multiple of 8, as a model's is; `scale` 1/8.
 fn check_loss(h: &mut Harness, gemm: &Gemm, [n, c, v]: [usize; 3], seed: u64) -> Result<(), Error> {
     let name = |what: &str| format!("cross entropy {n}x{c}x{v} {what}");
     let (x, head) = (h.pair(&[n, c], seed), h.pair(&[v, c], seed + 1));
+    let padded = v.next_multiple_of(8);
+    let mut head_rows = h.gpu.zeros::<bf16>(&h.stream, padded * c, "head")?;
+    h.stream.copy(head_rows.view_mut().part(0, v * c)?, head.gpu.view())?;
     let targets: Vec<i32> = (0..n).map(|i| ((i * 977 + 3) % v) as i32).collect();
     let targets_gpu = h.gpu.upload(&h.stream, &targets, "targets")?;
     let (mut loss, mut dx) = (h.poison::<f32>(n), h.poison::<bf16>(n * c));
-    let mut d_head = h.gpu.zeros::<f32>(&h.stream, v * c, "d_head")?;
-    let mut scratch = LossScratch::new(&h.gpu, 100, v)?;
-    let rows = LabelledRows { x: x.gpu.view(), head: head.gpu.view(), targets: targets_gpu.view() };
-    let (lv, dv, hv) = (loss.view_mut(), dx.view_mut(), d_head.view_mut());
-    loss::linear_cross_entropy(&h.gpu, &h.stream, gemm, rows, 0.125, lv, dv, hv, &mut scratch)?;
+    // Overwritten, then added to: twice the gradient.
+    let mut d_head = h.poison::<f32>(padded * c);
+    let mut scratch = LossScratch::new(&h.gpu, 100, padded)?;
+    let rows = LabelledRows { x: x.gpu.view(), head: head_rows.view(), targets: targets_gpu.view(), vocabulary: v };
+    for accumulate in [false, true] {
+        let gradients = HeadGradients { dx: dx.view_mut(), d_head: d_head.view_mut(), accumulate };
+        let (lv, room) = (loss.view_mut(), scratch.views());
+        loss::linear_cross_entropy(&h.gpu, &h.stream, gemm, rows, 0.125, lv, Some(gradients), room)?;
+    }
     let indices = Indices::new(&Device::Cpu, targets);
     let per_row = linear_cross_entropy::forward_per_row(&x.cpu, &head.cpu, &indices).unwrap();
     let want: Vec<f32> = per_row.iter().map(|&loss| loss as f32).collect();
     h.close(&name("loss"), &h.stream.read(loss.view())?, &want, WIDE_LIMIT);
+    let mut sum = h.poison::<f64>(1);
+    for accumulate in [false, true] {
+        values::add_sum(&h.gpu, &h.stream, loss.view(), sum.view_mut(), accumulate)?;
+    }
+    let got = h.stream.read(sum.view())?[0] as f32;
+    h.close(&name("sum of losses, twice"), &[got], &[2.0 * per_row.iter().sum::<f64>() as f32], WIDE_LIMIT);
     let mut want_head = Tensor::zeros(&Device::Cpu, &[v, c]);
     let (_, want_dx) =
         linear_cross_entropy::forward_backward(&x.cpu, &head.cpu, &indices, 0.125, &mut want_head).unwrap();
     // The gradient of the logits is rounded to bf16 before both products.
     h.close(&name("dx"), &h.read(dx.view()), &want_dx.to_vec(), 6e-3);
-    h.close(&name("d_head"), &h.stream.read(d_head.view())?, &want_head.to_vec(), 4e-3);
+    let got: Vec<f32> = h.stream.read(d_head.view())?;
+    let half: Vec<f32> = got[..v * c].iter().map(|d| d / 2.0).collect();
+    h.close(&name("d_head"), &half, &want_head.to_vec(), 4e-3);
+    h.holds(&name("padding has no gradient"), got[v * c..].iter().all(|&d| d == 0.0));
+    Ok(())
+}
+
+/// Random weights have the values they promise; rounding is to nearest even.
+fn check_values(h: &mut Harness) -> Result<(), Error> {
+    const COUNT: usize = 100_000;
+    let mut y = h.poison::<bf16>(COUNT);
+    values::fill_normal(&h.gpu, &h.stream, y.view_mut(), 41, 0.02)?;
+    h.close("random weights", &h.read(y.view()), &values::normal_reference(COUNT, 41, 0.02), LIMIT);
+    let x: Vec<f32> = values::normal_reference(COUNT, 42, 3.0);
+    let x_gpu = h.gpu.upload(&h.stream, &x, "x")?;
+    values::round_to_bf16(&h.gpu, &h.stream, x_gpu.view(), y.view_mut())?;
+    let same = h.stream.read(y.view())?.iter().zip(&x).all(|(a, b)| a.to_bits() == bf16::from_f32(*b).to_bits());
+    h.holds("round_to_bf16 has the bits of the host's rounding", same);
+    values::fill_value(&h.gpu, &h.stream, y.view_mut(), 1.0)?;
+    h.holds("fill_value", h.read(y.view()).iter().all(|&v| v == 1.0));
     Ok(())
 }
 
@@ -246,15 +280,16 @@ fn bench_loss(h: &mut Harness) -> Result<(), Error> {
     gemm.forward_wide(&h.stream, [n, c, v], x.view(), head.view(), logits.view_mut())?;
     let ms = h.time(2, || {
         let (l, d) = (loss.view_mut(), Some(d_logits.view_mut()));
-        loss::cross_entropy(&h.gpu, &h.stream, logits.view(), targets.view(), l, d, 1.0)
+        loss::cross_entropy(&h.gpu, &h.stream, logits.view(), targets.view(), l, d, v, 1.0)
     })?;
     h.bytes(&format!("cross entropy {n}x{v} (f32 read twice, bf16 out)"), ms, (10 * n * v) as f64);
     drop((logits, d_logits));
     let mut scratch = LossScratch::new(&h.gpu, n, v)?;
-    let rows = LabelledRows { x: x.view(), head: head.view(), targets: targets.view() };
+    let rows = LabelledRows { x: x.view(), head: head.view(), targets: targets.view(), vocabulary: v };
     let ms = h.time(1, || {
-        let (l, dx, d_head) = (loss.view_mut(), dx.view_mut(), d_head.view_mut());
-        loss::linear_cross_entropy(&h.gpu, &h.stream, &gemm, rows, 1.0, l, dx, d_head, &mut scratch)
+        let gradients = HeadGradients { dx: dx.view_mut(), d_head: d_head.view_mut(), accumulate: true };
+        let (l, room) = (loss.view_mut(), scratch.views());
+        loss::linear_cross_entropy(&h.gpu, &h.stream, &gemm, rows, 1.0, l, Some(gradients), room)
     })?;
     h.flops(&format!("linear + cross entropy {n}x{c}x{v}, all"), ms, 6.0 * (n * c * v) as f64);
     Ok(())
@@ -271,7 +306,8 @@ pub fn run(h: &mut Harness, timed: bool) {
     for seed in 1..4 {
         h.attempt("rows", |h| check_rows(h, 19 * seed));
     }
-    for (seed, dims) in [[1, 64, 48], [257, 128, 1000], [130, 256, 4104]].into_iter().enumerate() {
+    h.attempt("values", check_values);
+    for (seed, dims) in [[1, 64, 48], [257, 128, 1000], [130, 256, 4104], [37, 192, 1021]].into_iter().enumerate() {
         h.attempt("loss", |h| check_loss(h, &gemm, dims, 23 * seed as u64));
     }
     if timed {

@@ -45,6 +45,8 @@ pub struct AttentionConfig {
 /// Compiled attention, by shape.
 pub struct Attention {
     gpu: Gpu,
+    /// Whether plans are timed; else cuDNN's first is taken, the same in every process.
+    timed: bool,
     compiled: Mutex<HashMap<SdpaShape, Arc<Compiled>>>,
 }
 
@@ -59,6 +61,7 @@ struct Compiled {
 /// Attention over one list of sequences: compiled plans with the lengths and offsets on the GPU.
 pub struct PackedAttention {
     gpu: Gpu,
+    timed: bool,
     config: AttentionConfig,
     shape: SdpaShape,
     rows: usize,
@@ -72,7 +75,13 @@ pub struct PackedAttention {
 impl Attention {
     /// Nothing is compiled yet.
     pub fn new(gpu: &Gpu) -> Self {
-        Self { gpu: gpu.clone(), compiled: Mutex::default() }
+        Self { gpu: gpu.clone(), timed: true, compiled: Mutex::default() }
+    }
+
+    /// Nothing is compiled yet, and nothing will be timed: the first plan that runs is taken, so that another process computes the
+    /// same bits.
+    pub fn untimed(gpu: &Gpu) -> Self {
+        Self { timed: false, ..Self::new(gpu) }
     }
 
     /// Compiles (or finds) the plans for the sequences between `cu_seqlens`, and puts their lists on the GPU.
@@ -81,9 +90,25 @@ impl Attention {
     /// [`Error::Argument`] for boundaries that do not rise from 0, a sequence without tokens, or offsets beyond 2^31 values;
     /// [`Error::Library`] if this cuDNN has no kernel for the shape.
     pub fn prepare(&self, stream: &Stream, cu_seqlens: &[u32], config: AttentionConfig) -> Result<PackedAttention> {
+        self.prepare_in_steps(stream, cu_seqlens, config, 1)
+    }
+
+    /// As [`Attention::prepare`], with plans for the longest length rounded up to a multiple of `step`: sequences whose lengths change
+    /// from call to call need few plans that way, at the price of the ragged kernels.
+    ///
+    /// # Errors
+    /// As [`Attention::prepare`].
+    pub fn prepare_in_steps(
+        &self,
+        stream: &Stream,
+        cu_seqlens: &[u32],
+        config: AttentionConfig,
+        step: u32,
+    ) -> Result<PackedAttention> {
         let lengths = lengths(cu_seqlens)?;
         let (longest, rows) =
             (lengths.iter().copied().max().unwrap_or(0), cu_seqlens.last().map_or(0, |&end| end as usize));
+        let longest = longest.checked_next_multiple_of(step.max(1)).unwrap_or(longest);
         let ragged = lengths.iter().any(|&length| length != longest);
         let AttentionConfig { heads, kv_heads, head_dim, causal, deterministic, strides, gradient_strides, .. } =
             config;
@@ -121,7 +146,16 @@ impl Attention {
         }
         let list: Vec<i32> = lengths.iter().map(|&length| length as i32).collect();
         let lengths = if ragged { Some(self.gpu.upload(stream, &list, "attention lengths")?) } else { None };
-        Ok(PackedAttention { gpu: self.gpu.clone(), config, shape, rows, compiled, lengths, offsets })
+        Ok(PackedAttention {
+            gpu: self.gpu.clone(),
+            timed: self.timed,
+            config,
+            shape,
+            rows,
+            compiled,
+            lengths,
+            offsets,
+        })
     }
 
     fn compile(&self, shape: SdpaShape) -> Result<Arc<Compiled>> {
@@ -323,6 +357,10 @@ impl PackedAttention {
                 failure = error;
                 continue;
             }
+            if !self.timed {
+                best = Some((index, 0.0));
+                break;
+            }
             stream.record(&start)?;
             for _ in 0..TUNING_RUNS {
                 run(plan)?;
@@ -335,7 +373,7 @@ impl PackedAttention {
         }
         let Some((index, _)) = best else { return Err(failure) };
         self.compiled.chosen.lock().unwrap_or_else(PoisonError::into_inner)[which] = Some(index);
-        run(&plans[index])
+        if self.timed { run(&plans[index]) } else { Ok(()) }
     }
 
     fn check(&self, qkv: [Columns<'_>; 3], dense: &[(&str, usize, usize)]) -> Result<()> {

@@ -105,6 +105,12 @@ impl Args {
         self
     }
 
+    /// A 64-bit pattern.
+    pub fn word(mut self, value: u64) -> Self {
+        self.words.push(value);
+        self
+    }
+
     pub fn double(mut self, value: f64) -> Self {
         self.words.push(value.to_bits());
         self

@@ -282,6 +282,9 @@ impl Stream {
     /// [`Error::Argument`] if the lengths differ.
     pub fn write<T: Element>(&self, out: ViewMut<'_, T>, values: &[T]) -> Result<()> {
         same_length(out.len, values.len())?;
+        if values.is_empty() {
+            return Ok(());
+        }
         self.context.bind()?;
         let (driver, bytes) = (&self.context.driver, size_of_val(values));
         // SAFETY: both sides hold `bytes` bytes, and the call below waits before `values` can go away.
@@ -314,6 +317,9 @@ impl Stream {
     /// [`Error::Driver`].
     pub fn read<T: Element + Default>(&self, values: View<'_, T>) -> Result<Vec<T>> {
         let mut host = vec![T::default(); values.len];
+        if host.is_empty() {
+            return Ok(host);
+        }
         self.context.bind()?;
         let (driver, bytes) = (&self.context.driver, values.len * size_of::<T>());
         // SAFETY: both sides hold `bytes` bytes, and the call below waits before `host` is used.

@@ -19,14 +19,18 @@ mod nvrtc;
 pub mod ops;
 mod plan;
 mod stream;
+mod upload;
 
 pub use attention::{Attention, AttentionConfig, AttentionSaved, PackedAttention};
 pub use columns::{Columns, ColumnsMut};
 pub use device::{Gpu, GpuConfig, GpuInfo, survey};
 pub use error::{Error, Result};
+pub use half::bf16;
+
 pub use gemm::{BackwardEpilogue, Epilogue, Gemm};
 pub use kernel::compile_all;
 pub use library::{Found, LibraryKind, LibrarySearch};
 pub use memory::{Buffer, Element, Pinned, View, ViewMut};
 pub use plan::{Arena, MemoryPlan, Purpose, Region};
 pub use stream::{Event, Graph, Stream};
+pub use upload::Upload;

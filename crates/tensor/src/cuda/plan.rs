@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::memory::{Buffer, Element, View, ViewMut};
-use super::{Error, Gpu, Result};
+use super::{Error, Gpu, Result, Stream};
 
 /// Where regions start: a multiple of this many bytes (what cuBLASLt and cuDNN like best).
 const ALIGNMENT: usize = 256;
@@ -117,6 +117,20 @@ impl fmt::Display for MemoryPlan {
 }
 
 impl Arena {
+    /// Sets all of it to zero, so that nothing in it is a NaN.
+    ///
+    /// # Errors
+    /// [`Error::Driver`].
+    pub fn clear(&self, stream: &Stream) -> Result<()> {
+        let all = self.memory.view();
+        stream.clear(ViewMut::<u8>::planned(all.ptr, all.len))
+    }
+
+    /// Bytes it holds; a plan of at most as many may use it.
+    pub fn bytes(&self) -> usize {
+        self.memory.len()
+    }
+
     /// A region, to read. Regions of another plan are the caller's mistake and are refused if they reach past the end.
     ///
     /// # Errors

@@ -137,6 +137,17 @@ impl Stream {
 }
 
 impl Event {
+    /// Waits until the work before it is done; returns at once if it was never recorded.
+    ///
+    /// # Errors
+    /// [`crate::cuda::Error::Driver`].
+    pub fn synchronize(&self) -> Result<()> {
+        self.context.bind()?;
+        // SAFETY: the event lives through the call.
+        let code = unsafe { (self.context.driver.cuEventSynchronize)(self.handle) };
+        self.context.driver.check("cuEventSynchronize", code)
+    }
+
     /// Milliseconds from `start` to this event; waits for this one.
     ///
     /// # Errors

@@ -92,6 +92,24 @@ pub fn vision_table(device: &Device, positions_hw: &[[u32; 2]], head_dim: usize,
     }))
 }
 
+/// Inverse frequency and position axis (0 t, 1 h, 2 w) of every angle of [`mrope_table`].
+pub fn mrope_frequencies(
+    head_dim: usize,
+    theta: f64,
+    section: [usize; 3],
+    layout: MropeLayout,
+) -> (Vec<f32>, Vec<i32>) {
+    let axes = (0..head_dim / 2).map(|j| layout.axis(j, section) as i32).collect();
+    (inverse_frequencies(head_dim, theta), axes)
+}
+
+/// Inverse frequency and position axis (0 row, 1 column) of every angle of [`vision_table`].
+pub fn vision_frequencies(head_dim: usize, theta: f64) -> (Vec<f32>, Vec<i32>) {
+    let own = inverse_frequencies(head_dim / 2, theta);
+    let axes = [vec![0; own.len()], vec![1; own.len()]].concat();
+    ([own.clone(), own].concat(), axes)
+}
+
 /// Rotates every head of `x` `(T, heads*D)` in place by its token's angles.
 ///
 /// # Errors

@@ -100,7 +100,7 @@ impl Place {
 
     pub fn run_plan(&self, plan: &Plan, told: &mut Told) -> Result<RunSummary, Error> {
         let stop = std::mem::take(&mut told.stop);
-        train::run(plan, &Device::Cpu, &stop, &mut Ear(told, &stop))
+        train::run(plan, &train::Accelerator::Cpu, &stop, &mut Ear(told, &stop))
     }
 
     pub fn read(&self, name: &str) -> Vec<u8> {

@@ -13,11 +13,11 @@ use half::bf16;
 
 use product::Product;
 
-use super::cublaslt::{Algorithm, number};
+use super::cublaslt::{Algorithm, Heuristic, number};
 use super::driver::DevicePtr;
 use super::memory::{Buffer, View, ViewMut};
 use super::ops::expect;
-use super::{Gpu, Result, Stream};
+use super::{Error, Gpu, Result, Stream};
 
 const OP: &str = "gemm";
 
@@ -33,6 +33,8 @@ const TUNING_MS: f32 = 3.0;
 pub struct Gemm {
     gpu: Gpu,
     workspace: Buffer<u8>,
+    /// Whether candidates are timed; else the heuristic's first is taken, the same in every process.
+    timed: bool,
     choices: Mutex<HashMap<Shape, Choice>>,
 }
 
@@ -96,7 +98,15 @@ impl Gemm {
     /// [`Error::OutOfMemory`].
     pub fn new(gpu: &Gpu, workspace_bytes: usize) -> Result<Self> {
         let workspace = gpu.unset(workspace_bytes, "the workspace of matrix products")?;
-        Ok(Self { gpu: gpu.clone(), workspace, choices: Mutex::default() })
+        Ok(Self { gpu: gpu.clone(), workspace, timed: true, choices: Mutex::default() })
+    }
+
+    /// As [`Gemm::new`], but nothing is timed: the first candidate that runs is taken, so that another process computes the same bits.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn untimed(gpu: &Gpu, workspace_bytes: usize) -> Result<Self> {
+        Ok(Self { timed: false, ..Self::new(gpu, workspace_bytes)? })
     }
 
     /// `y_NO = epilogue(x_NI · weight_OI^T)`; `dims` is `[N, I, O]`.
@@ -232,16 +242,36 @@ impl Gemm {
         }
         self.gpu.context.bind()?;
         let product = Product::new(&self.gpu.cublaslt, shape, operands)?;
-        let known = self.choices.lock().unwrap_or_else(PoisonError::into_inner).get(&shape).copied();
-        let choice = match known {
-            Some(choice) => choice,
-            None => {
-                let choice = self.tune(stream, &product)?;
-                self.choices.lock().unwrap_or_else(PoisonError::into_inner).insert(shape, choice);
-                choice
+        // Untimed, a shape's choice may not depend on which shapes came before it.
+        let alike = if self.timed { shape.alike() } else { shape };
+        for key in [shape, alike] {
+            let known = self.choices.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+            // What was chosen for a shape like this one may still refuse this one, which is then tuned on its own.
+            if let Some(choice) = known
+                && product.launch(&self.workspace, stream, &choice, operands.d).is_ok()
+            {
+                return Ok(());
             }
+        }
+        let (choice, launched) = match self.timed {
+            true => (self.tune(stream, &product)?, false),
+            false => (self.first(stream, &product)?, true),
         };
-        product.launch(&self.workspace, stream, &choice, operands.d)
+        let mut choices = self.choices.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = if choices.contains_key(&alike) { shape } else { alike };
+        choices.insert(key, choice);
+        if launched { Ok(()) } else { product.launch(&self.workspace, stream, &choice, operands.d) }
+    }
+
+    /// Launches the first candidate that runs.
+    fn first(&self, stream: &Stream, product: &Product<'_>) -> Result<Choice> {
+        for candidate in product.candidates(self.workspace.len())? {
+            let choice = Choice { algorithm: candidate.algorithm, microseconds: 0.0, first: 0.0 };
+            if product.launch(&self.workspace, stream, &choice, product.operands.d).is_ok() {
+                return Ok(choice);
+            }
+        }
+        Err(product.failure(7, "no candidate of the heuristic runs"))
     }
 
     /// Times the candidates and returns the fastest. An accumulating product is timed on a scratch result, so that the caller's
@@ -250,7 +280,12 @@ impl Gemm {
         let candidates = product.candidates(self.workspace.len())?;
         let shape = product.shape;
         let scratch: Option<Buffer<f32>> = if shape.accumulate {
-            Some(self.gpu.zeros(stream, shape.m * shape.n, "tuning a matrix product")?)
+            match self.gpu.zeros(stream, shape.m * shape.n, "tuning a matrix product") {
+                Ok(scratch) => Some(scratch),
+                // A card that is full: the heuristic's first candidate is within 15 % of the best.
+                Err(Error::OutOfMemory { .. }) => return self.untimed_choice(product, &candidates),
+                Err(error) => return Err(error),
+            }
         } else {
             None
         };
@@ -278,6 +313,11 @@ impl Gemm {
         best.ok_or_else(|| product.failure(7, "no candidate of the heuristic runs"))
     }
 
+    fn untimed_choice(&self, product: &Product<'_>, candidates: &[Heuristic]) -> Result<Choice> {
+        let first = candidates.first().ok_or_else(|| product.failure(7, "the heuristic has no candidate"))?;
+        Ok(Choice { algorithm: first.algorithm, microseconds: 0.0, first: 0.0 })
+    }
+
     /// Microseconds of one of `runs` launches.
     fn time(&self, stream: &Stream, runs: usize, launch: impl Fn() -> Result<()>) -> Result<f32> {
         let (start, end) = (self.gpu.event()?, self.gpu.event()?);
@@ -300,5 +340,16 @@ impl Shape {
     fn new(mnk: [usize; 3], transpose: [bool; 2], ld: [usize; 3], wide: bool, accumulate: bool, epilogue: u32) -> Self {
         let [m, n, k] = mnk;
         Self { m, n, k, transpose, ld, wide, accumulate, epilogue }
+    }
+
+    /// The shape with its number of rows rounded up to one of eight steps an octave: micro-batches whose lengths differ a little
+    /// share a choice. Rows are `k` where a weight's gradient is summed over them, else `n`.
+    fn alike(self) -> Self {
+        let step = |rows: usize| rows.next_multiple_of((rows.next_power_of_two() / 16).max(64));
+        if self.transpose == [false, true] {
+            Self { k: step(self.k), ..self }
+        } else {
+            Self { n: step(self.n), ..self }
+        }
     }
 }

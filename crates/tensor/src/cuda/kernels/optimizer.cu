@@ -78,10 +78,36 @@ struct Group {
     float lr, weight_decay;
 };
 
-// One block a chunk; `count` of a chunk is a multiple of 8.
-extern "C" __global__ void __launch_bounds__(256)
-    adamw(bf16 *weight, bf16 *low_bits, float *grad, float *moment1, float *moment2, const Chunk *chunks, const Group *groups,
-          const Control *control, float beta1_rest, float beta2, float beta2_rest, float eps, int clear_grad) {
+// 32 random bits of a number (the finaliser of murmur3 over a Weyl sequence).
+__device__ __forceinline__ u32 scattered(u32 x) {
+    x = x * 0x9e3779b9u + 0x7f4a7c15u;
+    x = (x ^ (x >> 16)) * 0x85ebca6bu;
+    x = (x ^ (x >> 13)) * 0xc2b2ae35u;
+    return x ^ (x >> 16);
+}
+
+__device__ __forceinline__ void load_moments(const float *from, float (&to)[8]) { load_f32x8(from, to); }
+__device__ __forceinline__ void load_moments(const bf16 *from, float (&to)[8]) { load<8>(from, to); }
+
+__device__ __forceinline__ void store_moments(float *to, const float (&from)[8], u32) { store_f32x8(to, from); }
+
+// Rounded up or down at random, with the odds that keep the mean: what is smaller than a step of bf16 still adds up over the updates.
+__device__ __forceinline__ void store_moments(bf16 *to, const float (&from)[8], u32 salt) {
+    Vec8 packed;
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        const u32 random = scattered(salt + j);
+        const u32 a = __float_as_uint(from[2 * j]) + (random & 0xffffu), b = __float_as_uint(from[2 * j + 1]) + (random >> 16);
+        packed.words[j] = a >> 16 | (b & 0xffff0000u);
+    }
+    *reinterpret_cast<Vec8 *>(to) = packed;
+}
+
+// One block a chunk; `count` of a chunk is a multiple of 8. `M` is the type of the moments.
+template <typename M>
+__device__ __forceinline__ void adamw_chunk(bf16 *weight, bf16 *low_bits, float *grad, M *moment1, M *moment2, const Chunk *chunks,
+                                            const Group *groups, const Control *control, float beta1_rest, float beta2,
+                                            float beta2_rest, float eps, int clear_grad) {
     const Chunk chunk = chunks[blockIdx.x];
     const Group group = groups[chunk.group];
     const bool skip = control->skip;
@@ -97,8 +123,8 @@ extern "C" __global__ void __launch_bounds__(256)
         }
         float g[8], m[8], v[8];
         load_f32x8(grad + at, g);
-        load_f32x8(moment1 + at, m);
-        load_f32x8(moment2 + at, v);
+        load_moments(moment1 + at, m);
+        load_moments(moment2 + at, v);
         Vec8 high = *reinterpret_cast<const Vec8 *>(weight + at), low = *reinterpret_cast<const Vec8 *>(low_bits + at);
         u32 master[8];
 #pragma unroll
@@ -118,11 +144,24 @@ extern "C" __global__ void __launch_bounds__(256)
         }
         *reinterpret_cast<Vec8 *>(weight + at) = high;
         *reinterpret_cast<Vec8 *>(low_bits + at) = low;
-        store_f32x8(moment1 + at, m);
-        store_f32x8(moment2 + at, v);
+        // 8 random words for 8 values, other ones for every update.
+        const u32 salt = scattered((u32)control->step ^ (u32)(at >> 32) * 0x27d4eb2fu) + (u32)at;
+        store_moments(moment1 + at, m, salt);
+        store_moments(moment2 + at, v, salt + 4);
         if (clear_grad) store_f32x8(grad + at, zeros);
     }
 }
+
+#define ADAMW_KERNEL(NAME, M)                                                                                               \
+    extern "C" __global__ void __launch_bounds__(256)                                                                      \
+        NAME(bf16 *weight, bf16 *low_bits, float *grad, M *moment1, M *moment2, const Chunk *chunks, const Group *groups,    \
+             const Control *control, float beta1_rest, float beta2, float beta2_rest, float eps, int clear_grad) {          \
+        adamw_chunk<M>(weight, low_bits, grad, moment1, moment2, chunks, groups, control, beta1_rest, beta2, beta2_rest,    \
+                       eps, clear_grad);                                                                                    \
+    }
+
+ADAMW_KERNEL(adamw, float)
+ADAMW_KERNEL(adamw_bf16_moments, bf16)
 
 // Cuts f32 masters into bf16 weights and their lower bits; `count` is a multiple of 8.
 extern "C" __global__ void __launch_bounds__(256) split_master(const float *master, bf16 *weight, bf16 *low_bits, u64 count) {

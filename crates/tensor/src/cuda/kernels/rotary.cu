@@ -168,6 +168,7 @@ __device__ __forceinline__ void norm_rotate_backward(const Heads heads, const bf
     }
 }
 
+NORM_ROTATE_KERNELS(32, 8, 2)
 NORM_ROTATE_KERNELS(64, 8, 4)
 NORM_ROTATE_KERNELS(128, 8, 8)
 

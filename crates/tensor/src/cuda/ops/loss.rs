@@ -14,10 +14,11 @@ const OP: &str = "cross entropy";
 
 /// `loss (N,) = log sum e^logits - logits[target]`; with `d_logits`, also `scale (softmax - one_hot)`.
 ///
-/// The caller vouches for the targets: they lie in `0..V`.
+/// Rows may be padded to a multiple of 8: logits from `vocabulary` on count as minus infinity, and their gradient is 0.
+/// The caller vouches for the targets: they lie in `0..vocabulary`.
 ///
 /// # Errors
-/// [`Error::Argument`] if sizes do not match or `V` is no multiple of 8.
+/// [`Error::Argument`] if sizes do not match, or a row is no multiple of 8 or holds a whole vector of padding.
 #[allow(clippy::too_many_arguments)]
 pub fn cross_entropy(
     gpu: &Gpu,
@@ -26,22 +27,28 @@ pub fn cross_entropy(
     targets_n: View<'_, i32>,
     loss_n: ViewMut<'_, f32>,
     d_logits_nv: Option<ViewMut<'_, bf16>>,
+    vocabulary: usize,
     scale: f32,
 ) -> Result<()> {
     let rows = targets_n.len();
-    let vocabulary = logits_nv.len() / rows.max(1);
-    expect_width(OP, rows, vocabulary, 1 << 30)?;
+    let stride = logits_nv.len() / rows.max(1);
+    expect_width(OP, rows, stride, 1 << 30)?;
+    if vocabulary.next_multiple_of(8) != stride {
+        let message = format!("rows of {stride} logits for a vocabulary of {vocabulary}");
+        return Err(Error::argument(OP, message));
+    }
     let gradients = d_logits_nv.as_ref().map_or(logits_nv.len(), ViewMut::len);
-    expect(OP, &[("logits", logits_nv.len(), rows * vocabulary), ("d_logits", gradients, rows * vocabulary)])?;
+    expect(OP, &[("logits", logits_nv.len(), rows * stride), ("d_logits", gradients, rows * stride)])?;
     expect(OP, &[("loss", loss_n.len(), rows)])?;
     let args = Args::new()
         .read(logits_nv)
         .read(targets_n)
         .write(&loss_n)
         .read_option(d_logits_nv.as_ref().map(ViewMut::as_view))
+        .int(stride)
         .int(vocabulary)
         .float(scale);
-    let threads = (vocabulary / 8).next_multiple_of(32).min(1024);
+    let threads = (stride / 8).next_multiple_of(32).min(1024);
     // SAFETY: the sizes were checked; the caller vouches for the targets.
     unsafe {
         let launcher = Launcher { gpu, stream, source: source!("loss.cu") };
@@ -51,7 +58,6 @@ pub fn cross_entropy(
 
 /// Room for the logits of one chunk of rows and their gradients.
 pub struct LossScratch {
-    rows: usize,
     logits: Buffer<f32>,
     d_logits: Buffer<bf16>,
 }
@@ -63,8 +69,21 @@ impl LossScratch {
     /// [`Error::OutOfMemory`].
     pub fn new(gpu: &Gpu, rows: usize, vocabulary: usize) -> Result<Self> {
         let size = rows * vocabulary;
-        Ok(Self { rows, logits: gpu.unset(size, "logits")?, d_logits: gpu.unset(size, "gradients of logits")? })
+        Ok(Self { logits: gpu.unset(size, "logits")?, d_logits: gpu.unset(size, "gradients of logits")? })
     }
+
+    /// The room, to use.
+    pub fn views(&mut self) -> LossRoom<'_> {
+        LossRoom { logits: self.logits.view_mut(), d_logits: self.d_logits.view_mut() }
+    }
+}
+
+/// Room for some rows of logits and as many of their gradients; the rows of a chunk follow from its size.
+pub struct LossRoom<'a> {
+    /// f32, a whole number of rows.
+    pub logits: ViewMut<'a, f32>,
+    /// The same number of values.
+    pub d_logits: ViewMut<'a, bf16>,
 }
 
 /// Operands of [`linear_cross_entropy`]: `N` labelled rows.
@@ -72,16 +91,28 @@ impl LossScratch {
 pub struct LabelledRows<'a> {
     /// `(N, C)`
     pub x: View<'a, bf16>,
-    /// `(V, C)`
+    /// `(V, C)`, padded with zeros to a multiple of 8 rows.
     pub head: View<'a, bf16>,
-    /// `(N,)`, each in `0..V`.
+    /// `(N,)`, each in `0..vocabulary`.
     pub targets: View<'a, i32>,
+    /// Rows of the head that are no padding.
+    pub vocabulary: usize,
 }
 
-/// Loss of every row `(N,)`, the gradient `dx (N, C)` of `scale` times their sum, and that of the head, added to `d_head (V, C)`.
+/// Gradients of [`linear_cross_entropy`].
+pub struct HeadGradients<'a> {
+    /// `(N, C)`, overwritten.
+    pub dx: ViewMut<'a, bf16>,
+    /// As the head.
+    pub d_head: ViewMut<'a, f32>,
+    /// Whether `d_head` is added to; else the first chunk overwrites it.
+    pub accumulate: bool,
+}
+
+/// Loss of every row `(N,)`; with gradients, also those of `scale` times their sum.
 ///
 /// # Errors
-/// [`Error::Argument`] if sizes do not match, [`Error::Library`].
+/// [`Error::Argument`] if sizes do not match or there is no room for one row, [`Error::Library`].
 #[allow(clippy::too_many_arguments)]
 pub fn linear_cross_entropy(
     gpu: &Gpu,
@@ -90,33 +121,39 @@ pub fn linear_cross_entropy(
     rows: LabelledRows<'_>,
     scale: f32,
     mut loss_n: ViewMut<'_, f32>,
-    mut dx_nc: ViewMut<'_, bf16>,
-    mut d_head_vc: ViewMut<'_, f32>,
-    scratch: &mut LossScratch,
+    mut gradients: Option<HeadGradients<'_>>,
+    mut room: LossRoom<'_>,
 ) -> Result<()> {
     let count = rows.targets.len();
     let cols = rows.x.len() / count.max(1);
-    let vocabulary = rows.head.len() / cols.max(1);
-    expect(OP, &[("x", rows.x.len(), count * cols), ("head", rows.head.len(), vocabulary * cols)])?;
-    expect(OP, &[("loss", loss_n.len(), count), ("dx", dx_nc.len(), count * cols)])?;
-    if vocabulary * scratch.rows > scratch.logits.len() {
-        return Err(Error::argument(OP, "the scratch is for a smaller vocabulary"));
+    let padded = rows.head.len() / cols.max(1);
+    expect(OP, &[("x", rows.x.len(), count * cols), ("head", rows.head.len(), padded * cols)])?;
+    expect(OP, &[("loss", loss_n.len(), count), ("d_logits", room.d_logits.len(), room.logits.len())])?;
+    if let Some(g) = &gradients {
+        expect(OP, &[("dx", g.dx.len(), count * cols), ("d_head", g.d_head.len(), rows.head.len())])?;
+    }
+    let chunk = room.logits.len() / padded.max(1);
+    if chunk == 0 {
+        return Err(Error::argument(OP, format!("room for {} logits, and a row has {padded}", room.logits.len())));
     }
     let mut at = 0;
     while at < count {
-        let n = scratch.rows.min(count - at);
-        let dims = [n, cols, vocabulary];
+        let n = chunk.min(count - at);
+        let dims = [n, cols, padded];
         let x = rows.x.part(at * cols, n * cols)?;
-        let logits = scratch.logits.view_mut().part(0, n * vocabulary)?;
-        gemm.forward_wide(stream, dims, x, rows.head, logits)?;
-        let logits = scratch.logits.view().part(0, n * vocabulary)?;
-        let loss = loss_n.reborrow().part(at, n)?;
-        let d_logits = scratch.d_logits.view_mut().part(0, n * vocabulary)?;
-        cross_entropy(gpu, stream, logits, rows.targets.part(at, n)?, loss, Some(d_logits), scale)?;
-        let d_logits = scratch.d_logits.view().part(0, n * vocabulary)?;
-        let dx = dx_nc.reborrow().part(at * cols, n * cols)?;
-        gemm.backward_input(stream, dims, d_logits, rows.head, BackwardEpilogue::None, dx)?;
-        gemm.backward_weight(stream, dims, d_logits, x, d_head_vc.reborrow(), true, None)?;
+        gemm.forward_wide(stream, dims, x, rows.head, room.logits.reborrow().part(0, n * padded)?)?;
+        let logits = room.logits.as_view().part(0, n * padded)?;
+        let (targets, loss) = (rows.targets.part(at, n)?, loss_n.reborrow().part(at, n)?);
+        let d_logits = room.d_logits.reborrow().part(0, n * padded)?;
+        let wanted = gradients.is_some().then_some(d_logits);
+        cross_entropy(gpu, stream, logits, targets, loss, wanted, rows.vocabulary, scale)?;
+        if let Some(g) = &mut gradients {
+            let d_logits = room.d_logits.as_view().part(0, n * padded)?;
+            let dx = g.dx.reborrow().part(at * cols, n * cols)?;
+            gemm.backward_input(stream, dims, d_logits, rows.head, BackwardEpilogue::None, dx)?;
+            let accumulate = g.accumulate || at > 0;
+            gemm.backward_weight(stream, dims, d_logits, x, g.d_head.reborrow(), accumulate, None)?;
+        }
         at += n;
     }
     Ok(())

@@ -11,6 +11,7 @@ pub mod optimizer;
 pub mod reduce;
 pub mod rotary;
 pub mod rows;
+pub mod values;
 pub mod vision;
 
 use super::kernel::{Args, Grid, Source};
@@ -32,6 +33,7 @@ pub(super) const SOURCES: &[Source] = &[
     source!("reduce.cu"),
     source!("rotary.cu"),
     source!("rows.cu"),
+    source!("values.cu"),
     source!("vision.cu"),
 ];
 

@@ -84,10 +84,25 @@ pub struct Flat<'a> {
     pub low_bits: ViewMut<'a, u16>,
     /// Gradients.
     pub grad: ViewMut<'a, f32>,
-    /// First moments.
-    pub moment1: ViewMut<'a, f32>,
-    /// Second moments.
-    pub moment2: ViewMut<'a, f32>,
+    /// Both moments.
+    pub moments: Moments<'a>,
+}
+
+/// First and second moments.
+pub enum Moments<'a> {
+    /// Exact.
+    F32([ViewMut<'a, f32>; 2]),
+    /// Rounded up or down at random, by a fixed function of update and place.
+    Bf16([ViewMut<'a, bf16>; 2]),
+}
+
+impl Moments<'_> {
+    fn lens(&self) -> [usize; 2] {
+        match self {
+            Self::F32(both) => both.each_ref().map(ViewMut::len),
+            Self::Bf16(both) => both.each_ref().map(ViewMut::len),
+        }
+    }
 }
 
 impl AdamW {
@@ -150,7 +165,8 @@ impl AdamW {
             return Err(Error::argument(OP, format!("segments reach to {} and the buffers to {count}", self.end)));
         }
         expect(OP, &[("low_bits", flat.low_bits.len(), count), ("grad", flat.grad.len(), count)])?;
-        expect(OP, &[("moment1", flat.moment1.len(), count), ("moment2", flat.moment2.len(), count)])?;
+        let [first, second] = flat.moments.lens();
+        expect(OP, &[("moment1", first, count), ("moment2", second, count)])?;
         let AdamWConfig { beta1, beta2, eps, max_norm } = self.config;
         let launcher = Launcher { gpu, stream, source: source!("optimizer.cu") };
         let squares = Args::new().read(flat.grad.as_view()).write(&self.partial.view_mut()).int(count);
@@ -162,12 +178,12 @@ impl AdamW {
             .float(max_norm)
             .double(beta1)
             .double(beta2);
-        let update = Args::new()
-            .write(&flat.weight)
-            .write(&flat.low_bits)
-            .write(&flat.grad)
-            .write(&flat.moment1)
-            .write(&flat.moment2)
+        let update = Args::new().write(&flat.weight).write(&flat.low_bits).write(&flat.grad);
+        let (kernel, update) = match &flat.moments {
+            Moments::F32([first, second]) => ("adamw", update.write(first).write(second)),
+            Moments::Bf16([first, second]) => ("adamw_bf16_moments", update.write(first).write(second)),
+        };
+        let update = update
             .read(self.chunks.view())
             .read(self.groups.view())
             .read(self.control.view())
@@ -180,7 +196,7 @@ impl AdamW {
         unsafe {
             launcher.launch("squares", Grid::line(NORM_BLOCKS, 512), squares)?;
             launcher.launch("decide", Grid::line(1, 512), decide)?;
-            launcher.launch("adamw", Grid::line(self.chunk_count, 256), update)
+            launcher.launch(kernel, Grid::line(self.chunk_count, 256), update)
         }
     }
 

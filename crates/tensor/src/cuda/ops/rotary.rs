@@ -18,7 +18,7 @@ const GROUP: usize = 8;
 /// Heads and angles.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation<'a> {
-    /// Width of a head: a multiple of 8 (with norms 64 or 128).
+    /// Width of a head: a multiple of 8 (with norms 32, 64 or 128).
     pub head_dim: usize,
     /// `(T, D/2)`
     pub cos: View<'a, f32>,
@@ -119,7 +119,7 @@ fn turn(
 /// Normalises every query and key head, then rotates it.
 ///
 /// # Errors
-/// As [`forward`]; only widths 64 and 128 are served.
+/// As [`forward`]; only widths 32, 64 and 128 are served.
 pub fn norm_forward(
     gpu: &Gpu,
     stream: &Stream,
@@ -130,6 +130,7 @@ pub fn norm_forward(
 ) -> Result<()> {
     let shape = Shape::new(rotation, &input, &output, Some(norm))?;
     let (name, lanes) = match rotation.head_dim {
+        32 => ("norm_rotate_32", 2),
         64 => ("norm_rotate_64", 4),
         128 => ("norm_rotate_128", 8),
         other => return Err(no_norm(other)),
@@ -166,6 +167,7 @@ pub fn norm_backward(
     Shape::new(rotation, &gradient, &output, Some(norm))?;
     let width = rotation.head_dim;
     let (name, lanes) = match width {
+        32 => ("norm_rotate_backward_32", 2),
         64 => ("norm_rotate_backward_64", 4),
         128 => ("norm_rotate_backward_128", 8),
         other => return Err(no_norm(other)),
@@ -186,8 +188,13 @@ pub fn norm_backward(
     reduce::add_column_sums(gpu, stream, partial.part(q_rows, partial.len() - q_rows)?, dk_weight, true)
 }
 
+/// Whether there is a kernel that normalises and rotates heads of this width.
+pub fn serves_norm(head_dim: usize) -> bool {
+    [32, 64, 128].contains(&head_dim)
+}
+
 fn no_norm(width: usize) -> Error {
-    Error::argument(OP, format!("no kernel normalises and rotates heads of width {width} (64, 128)"))
+    Error::argument(OP, format!("no kernel normalises and rotates heads of width {width} (32, 64, 128)"))
 }
 
 /// Angles of M-RoPE: `positions (3, T)`, `frequencies (D/2,)`, `axes (D/2,)` (0 t, 1 h, 2 w) to `cos`, `sin (T, D/2)`.
