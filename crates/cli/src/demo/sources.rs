@@ -3,6 +3,8 @@
 
 use super::{CLIP, Demo, MAX_PIXELS, MIN_PIXELS, NFRAMES, PROMPT};
 use benchmark::{DrawSettings, Pool, draw};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use std::path::Path;
 use world::{Scene, SourceKind, WrittenClip, write_source};
@@ -42,7 +44,7 @@ fn write_questions(folder: &Path, written: &[WrittenClip], seed: u64) -> Result<
     let pool = Pool::built_in()?;
     // Another key than the benchmark's.
     let settings = DrawSettings { per_clip: QUESTIONS, seed: seed ^ 0x7472_6169_6e00, prompt: PROMPT };
-    for clip in written {
+    for (number, clip) in written.iter().enumerate() {
         let mut turns: Vec<Value> = Vec::new();
         for drawn in draw(&pool, &clip.name, &settings)? {
             let Some(place) = right_place(&clip.scene, &drawn.question.id, drawn.permutation) else { continue };
@@ -50,9 +52,14 @@ fn write_questions(folder: &Path, written: &[WrittenClip], seed: u64) -> Result<
             let question = PROMPT.render(&drawn.question.text, &options);
             turns.push(json!({"question": question, "answer": options[usize::from(place)]}));
         }
-        for open in world::open_questions(&clip.scene) {
-            turns.push(json!({"question": open.question, "answer": open.answers[0]}));
-        }
+        let open = world::open_questions(&clip.scene).into_iter();
+        let mut open: Vec<Value> =
+            open.map(|open| json!({"question": open.question, "answer": open.answers[0]})).collect();
+        // The evaluation asks each question alone: every kind must have been the first of a conversation.
+        let mut rng = ChaCha8Rng::seed_from_u64(clip.scene.seed ^ 0x6f70_656e_0000);
+        open.shuffle(&mut rng);
+        turns.shuffle(&mut rng);
+        let turns = if number % 2 == 0 { [open, turns].concat() } else { [turns, open].concat() };
         let path = folder.join(format!("metas/{}.vqa.json", clip.name));
         records::write_atomic(&path, format!("{:#}\n", Value::Array(turns)).as_bytes())?;
     }
