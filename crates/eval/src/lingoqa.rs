@@ -13,7 +13,7 @@ pub use predictions::{read_predictions, write_predictions_csv};
 pub use question_type::{QUESTION_TYPES_VERSION, question_type};
 pub use references::{Question, References, write_references};
 pub use score::{LingoInput, score};
-pub use stand_in::OfflineStandIn;
+pub use stand_in::{OfflineStandIn, STAND_IN};
 
 use crate::Result;
 

@@ -18,6 +18,11 @@ pub(crate) struct Evaluated<'a> {
 }
 
 impl Evaluated<'_> {
+    /// Name for people of what is scored.
+    pub(crate) fn title(&self) -> &'static str {
+        self.metric.title_of(&self.scores)
+    }
+
     /// The trained checkpoint with the highest number; of equals the first. None if several are all equal.
     pub(crate) fn best(&self) -> Option<&str> {
         let trained = || self.scores.iter().filter(|s| s.step.is_some() && s.value.is_some());
@@ -107,11 +112,11 @@ pub(crate) fn recommend(evaluated: &[Evaluated]) -> Recommendation {
         let trained = e.scores.iter().filter(|s| s.step.is_some()).count();
         let place = e.place(name).unwrap_or_default();
         let sentence = e.candidate(name).map(|c| c.sentence.clone()).unwrap_or_default();
-        found.reasons.push(format!("{}: number {place} of {trained} checkpoints. {sentence}", e.metric.title()));
+        found.reasons.push(format!("{}: number {place} of {trained} checkpoints. {sentence}", e.title()));
     }
     found.changes = evaluated.iter().filter_map(|e| change(e, name)).collect();
     found.unproved = !evaluated.iter().filter_map(|e| e.candidate(name)).any(is_better);
-    found.caveats = evaluated.iter().map(|e| (e.metric.title(), caveats(e, name))).collect();
+    found.caveats = evaluated.iter().map(|e| (e.title(), caveats(e, name))).collect();
     found.caveats.retain(|(_, said)| !said.is_empty());
     found
 }
@@ -126,7 +131,7 @@ fn change(e: &Evaluated, name: &str) -> Option<String> {
     let verdict = if overall.significant { "" } else { ", within noise" };
     Some(format!(
         "{}: {} \u{2192} {} ({}{verdict})",
-        e.metric.title(),
+        e.title(),
         e.metric.value(overall.baseline),
         e.metric.value(overall.candidate),
         e.metric.difference(overall.paired.estimate.mean)

@@ -94,15 +94,12 @@ fn render(
         curves: run.curves.iter().map(curve_figure).collect(),
         figures: figures(evaluated),
         checkpoints: checkpoints(evaluated),
-        metrics: evaluated.iter().map(|e| e.metric.title()).collect(),
+        metrics: evaluated.iter().map(|e| e.title()).collect(),
         deltas: chosen_score.zip(choice).and_then(|(score, e)| deltas(e, score)),
         examples: examples.unwrap_or_default(),
         bests: bests(evaluated),
         next: chosen_score.and_then(|score| next_data(run, score)),
-        signatures: evaluated
-            .iter()
-            .filter_map(|e| Some((e.metric.title(), e.scores.first()?.signature.as_str())))
-            .collect(),
+        signatures: evaluated.iter().filter_map(|e| Some((e.title(), e.scores.first()?.signature.as_str()))).collect(),
     };
     let mut environment = Environment::new();
     environment.add_template("page.html", TEMPLATE).map_err(wrong)?;

@@ -49,7 +49,7 @@ pub fn plot(outputs: &Path, dataset: &str, base: &str, metric: Metric) -> Result
 
 /// The figure of scores in order.
 pub(crate) fn figure_of(metric: Metric, scores: &[&Score]) -> String {
-    let overall = Series::overall(metric, metric.title(), scores);
+    let overall = Series::overall(metric, metric.title_of(scores), scores);
     match metric {
         Metric::VqaAccuracy => category_figure(&overall, &category_series(scores)),
         Metric::Bleu | Metric::Lingoqa => line_figure(&overall),

@@ -37,6 +37,12 @@ impl Metric {
         }
     }
 
+    /// Name for people of what these scores are: a stand-in's number is never called what the judge's is.
+    pub fn title_of(self, scores: &[&Score]) -> &'static str {
+        let stood_in = scores.iter().any(|score| score.signature.starts_with(eval::lingoqa::STAND_IN));
+        if self == Self::Lingoqa && stood_in { "LingoQA format, stand-in judge" } else { self.title() }
+    }
+
     /// A value as it is written.
     pub fn value(self, value: f64) -> String {
         match self {

@@ -90,7 +90,10 @@ pub(crate) fn zero_shot(run: &Run) -> Option<Table> {
     for metric in [Metric::VqaAccuracy, Metric::Lingoqa, Metric::Bleu] {
         if base(metric).next().is_some() {
             let pick = |score: &Score| cell(metric, score.value, score.ci95);
-            let title = if metric == Metric::VqaAccuracy { "Overall accuracy" } else { metric.title() };
+            let title = match metric {
+                Metric::VqaAccuracy => "Overall accuracy",
+                _ => metric.title_of(&base(metric).collect::<Vec<_>>()),
+            };
             rows.push((title.to_owned(), row(metric, &pick)));
         }
     }
@@ -175,8 +178,8 @@ pub(crate) fn figures(evaluated: &[Evaluated]) -> Vec<FigureView> {
     let view = |e: &Evaluated| {
         let categories = if e.metric == Metric::VqaAccuracy { category_series(&e.scores) } else { Vec::new() };
         FigureView {
-            title: e.metric.title(),
-            large: line_figure(&Series::overall(e.metric, e.metric.title(), &e.scores)),
+            title: e.title(),
+            large: line_figure(&Series::overall(e.metric, e.title(), &e.scores)),
             small: categories.iter().map(|series| small_figure(series, &categories)).collect(),
         }
     };
@@ -270,7 +273,7 @@ pub(crate) fn bests(evaluated: &[Evaluated]) -> Vec<(&'static str, String, Strin
     let of = |e: &Evaluated| {
         let best = e.best()?;
         let words = e.candidate(best).map(|c| c.sentence.clone()).unwrap_or_default();
-        Some((e.metric.title(), best.to_owned(), words))
+        Some((e.title(), best.to_owned(), words))
     };
     evaluated.iter().filter_map(of).collect()
 }

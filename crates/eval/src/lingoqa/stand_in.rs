@@ -3,6 +3,8 @@
 use super::{Judge, JudgeInput, Judged};
 use crate::Result;
 
+/// How the signature of every score of the stand-in begins.
+pub const STAND_IN: &str = "OFFLINE-STAND-IN";
 /// Share of words in common (F1) from which two answers count as the same.
 const THRESHOLD: f64 = 0.5;
 /// Spreads the F1 to the scale of a logit; only the sign matters.
@@ -16,7 +18,7 @@ pub struct OfflineStandIn;
 
 impl Judge for OfflineStandIn {
     fn signature(&self) -> String {
-        format!("OFFLINE-STAND-IN|token-f1|threshold:{THRESHOLD:.2}|negation-and-number-check|version:1")
+        format!("{STAND_IN}|token-f1|threshold:{THRESHOLD:.2}|negation-and-number-check|version:1")
     }
 
     fn logits(&mut self, pairs: &[JudgeInput<'_>]) -> Result<Vec<Judged>> {

@@ -218,6 +218,7 @@ fn lingoqa_score(name: &str, step: Option<u64>, skill: f64) -> Score {
         decision: Map::new(),
     });
     let mut score = score("lingoqa", "LINGOQA", name, step, items.collect());
+    score.signature = format!("{}|fixture:1", eval::lingoqa::STAND_IN);
     score.caveats.push("scored by an offline stand-in, which is not Lingo-Judge".into());
     score
 }

@@ -31,7 +31,8 @@ fn figures_of_all_metrics() {
     for (metric, dataset, expect) in [
         (Metric::Bleu, "AV_CAPTION", "best 0."),
         (Metric::VqaAccuracy, "AV_VQA", "Spatial &amp; Temporal"),
-        (Metric::Lingoqa, "LINGOQA", " %"),
+        // A stand-in's number never has the name of the judge's.
+        (Metric::Lingoqa, "LINGOQA", "LingoQA format, stand-in judge"),
     ] {
         let figure = plot(&dir.path().join("outputs"), dataset, BASE, metric).unwrap();
         assert!(figure.svg.contains(expect), "{metric:?} lacks {expect:?}");
@@ -52,11 +53,13 @@ fn a_whole_run_is_a_whole_page() {
     let dir = tempfile::tempdir().unwrap();
     write_run(dir.path());
     let (written, html) = report(dir.path());
+    assert!(!html.contains("LingoQA score"), "a stand-in's number has the judge's name");
     assert_eq!(written.missing, [] as [&str; 0], "nothing is missing");
     assert_eq!(written.recommended.as_deref(), Some("step_000060"));
     for part in [
         "AV_VQA",
         "cannot_be_determined 7",
+        "LingoQA format, stand-in judge",
         "55 passes",
         "notice_outside_clip",
         "Validation loss",
