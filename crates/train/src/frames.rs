@@ -82,7 +82,10 @@ impl FrameCache {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             return;
         }
-        let temporary = self.dir.join(format!(".{key}.{}.tmp", std::process::id()));
+        // Two workers may decode one clip at once.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.dir.join(format!(".{key}.{}.{number}.tmp", std::process::id()));
         // Not synced: an entry that a loss of power damages is found out when it is read.
         if std::fs::write(&temporary, entry).and_then(|()| std::fs::rename(&temporary, self.path(key))).is_err() {
             let _ = std::fs::remove_file(&temporary);

@@ -208,7 +208,9 @@ fn decoded_frames_on_disk_change_nothing() {
     }
     place.run("hurt", &[&cache]);
     let (_, told) = place.run("second", &[&cache]);
-    assert!(told.notes.iter().any(|note| note.starts_with("2 clips were found")), "{:?}", told.notes);
+    // How often each was asked for depends on which worker was first.
+    let all_found = "clips were found among the decoded frames, 0 were decoded";
+    assert!(told.notes.iter().any(|note| note.ends_with(all_found)), "{:?}", told.notes);
     for out in ["first", "hurt", "second"] {
         for file in ["metrics.jsonl", "samples.jsonl", "step_000008/model.safetensors"] {
             assert!(place.read(&format!("without/{file}")) == place.read(&format!("{out}/{file}")), "{file} of {out}");
