@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let sizes = match args.quick {
-        false => Sizes { eval: 56, human: 220, cv: 120, reasoning: 90, steps: 360, save_every: 90 },
+        false => Sizes { eval: 56, human: 220, cv: 120, reasoning: 90, steps: 300, save_every: 75 },
         true => Sizes { eval: 6, human: 12, cv: 12, reasoning: 12, steps: 4, save_every: 2 },
     };
     let demo = Demo { out: args.out.clone(), seed: args.seed, sizes, started: Instant::now() };
